@@ -1,0 +1,334 @@
+"""A run is described by frozen, validated sections; YAML in and out, dotted overrides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from prefloop import plugins
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be: says the value, the rule and the remedy."""
+
+
+class Section(BaseModel):
+    """A frozen group of settings that knows no other keys than its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Part(BaseModel):
+    """A plug-in by name with its options: `ipo`, or `{name: ipo, beta: 0.2}`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str = ""
+    """empty only in a config that its recipe has not completed yet"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+class Model(Section):
+    """Which language model, how it is loaded and what of it is trained."""
+
+    path: str = "testbed"
+    """a Hugging Face folder or hub id of a causal LM; `testbed` is the embedded tiny model"""
+    device: str = "auto"
+    """auto | cpu | cuda | cuda:N | mps"""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """of the parameters; auto is float32 for full fine-tuning and the checkpoint's for adapters"""
+    adapter: Literal["none", "lora", "qlora"] = "none"
+    """none is full fine-tuning; with lora and qlora the reference is the model with adapters off"""
+    lora_rank: int = Field(16, ge=1)
+    lora_alpha: float = Field(32.0, gt=0)
+    lora_targets: str = "all-linear"
+    """all-linear, or module names separated by commas"""
+    template: Literal["auto", "chat", "plain"] = "auto"
+    """auto uses the tokenizer's chat template when it has one, plain text otherwise"""
+    max_tokens: int | None = Field(None, ge=2)
+    """longest prompt + response; default: the model's context"""
+    gradient_checkpointing: bool = False
+    trust_remote_code: bool = False
+    """runs code that the model's author wrote; off unless you ask"""
+    threads: int | None = Field(None, ge=1)
+    """OpenMP threads on a CPU; default: the number of physical cores"""
+
+
+class Data(Section):
+    """Where prompts and ready-made preferences come from."""
+
+    prompts: str | None = "testbed"
+    """JSONL or Parquet with a `prompt` column, plain or conversational"""
+    preferences: str | None = None
+    """JSONL or Parquet with TRL's preference or unpaired columns, or in HH's format"""
+    eval_prompts: str | None = None
+    """prompts never trained on; default: `eval_fraction` of the prompts are held out"""
+    eval_fraction: float = Field(0.1, gt=0, lt=1)
+    limit: int | None = Field(None, ge=1)
+    """use only the first rows of each file"""
+    overflow: Literal["error", "drop", "keep_end"] = "error"
+    """a row longer than the context: refuse, leave out, or keep the end of the prompt; counted"""
+
+
+class Sample(Section):
+    """What is drawn each round."""
+
+    prompts: int | None = Field(128, ge=1)
+    """prompts a round; None: all of them"""
+    sources: dict[Literal["policy", "reference", "previous", "dataset"], int] = {"policy": 4}
+    """candidates for each prompt, by who proposes them"""
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_new_tokens: int = Field(64, ge=1)
+    chunk: int = Field(64, ge=1)
+    """prompts generated, and committed, together"""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """of the copy of the weights that generates"""
+
+
+class Explore(Section):
+    """Which two of the candidates an oracle is asked about."""
+
+    rule: Part = Part(name="on_policy")
+    scorer: Part | None = None
+    """the proxy that rules such as best_worst rank by"""
+
+
+class Ask(Section):
+    """Who answers, and how many labels a round may cost."""
+
+    oracle: Part = Part(name="bradley_terry")
+    labels: int | None = Field(None, ge=1)
+    """labels a round; None: one for every prompt"""
+    retries: int = Field(2, ge=0)
+    """times a missing label is asked for again"""
+    max_missing: float = Field(0.2, ge=0, le=1)
+    """share of a round's labels that may stay missing before the run stops"""
+
+
+class Learn(Section):
+    """How the policy learns from the answers."""
+
+    loss: Part = Part(name="dpo")
+    lr: float = Field(1e-6, gt=0)
+    epochs: int = Field(1, ge=1)
+    batch: int = Field(32, ge=1)
+    """pairs (or single responses) an optimizer step"""
+    tokens: int = Field(8192, ge=1)
+    """token budget of a micro-batch; never changes the gradient"""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = Field(0.0, ge=0, lt=1)
+    """share of a round's steps over which the learning rate rises from zero"""
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float | None = Field(1.0, gt=0)
+    init_from: Literal["pi0", "previous"] = "previous"
+    reference: Literal["pi0", "previous"] = "pi0"
+    data: Literal["all", "latest", "window"] = "latest"
+    window: int = Field(3, ge=1)
+    """rounds that `data: window` looks back on, the latest included"""
+    optimizer: Literal["keep", "fresh"] = "keep"
+    """keep the optimizer's moments between rounds, or start each round afresh"""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """autocast; auto is bfloat16 where the machine has it in hardware"""
+    resident: bool = True
+    """keep the reference model in memory between passes, instead of reloading it"""
+
+
+class Measure(Section):
+    """What is measured on held-out prompts, and by whom."""
+
+    every: int = Field(1, ge=1)
+    """rounds between measurements; the last round is always measured"""
+    prompts: int = Field(200, ge=2)
+    kl_samples: int = Field(200, ge=2)
+    """untruncated temperature-1 samples for the KL estimate"""
+    gold: Part | None = None
+    """a scorer that stands for the truth; never trains anything unless it is also the oracle's"""
+    judges: tuple[Part, ...] = ()
+    """further held-out scorers, reported by name"""
+    examples: int = Field(12, ge=0)
+    """samples before and after that the report shows"""
+
+
+class Checkpoint(Section):
+    """What is kept on disk."""
+
+    every: int = Field(1, ge=1)
+    """rounds between checkpoints that stay; the newest always exists"""
+    keep: int = Field(2, ge=1)
+    """checkpoints kept beside the best one"""
+    steps: int | None = Field(None, ge=1)
+    """optimizer steps between restart points inside a round; default: only whole rounds"""
+    disk_gb: float | None = Field(None, gt=0)
+    """refuse to start, and stop cleanly, when the run folder would grow past this"""
+
+
+class Limits(Section):
+    """When to stop before the last round."""
+
+    kl: float | None = Field(None, gt=0)
+    """nats a sequence from the initial policy"""
+
+
+class Track(Section):
+    """Where metrics go besides the run folder."""
+
+    tensorboard: bool = False
+    wandb: bool = False
+    """project and key come from W&B's own environment variables"""
+
+
+class Config(Section):
+    """Everything that decides what a run does."""
+
+    recipe: str = "online_dpo"
+    rounds: int | None = Field(None, ge=1)
+    """default: the recipe's"""
+    seed: int = 0
+    model: Model = Model()
+    data: Data = Data()
+    sample: Sample = Sample()
+    explore: Explore = Explore()
+    ask: Ask = Ask()
+    learn: Learn = Learn()
+    measure: Measure = Measure()
+    checkpoint: Checkpoint = Checkpoint()
+    limits: Limits = Limits()
+    track: Track = Track()
+
+    @model_validator(mode="after")
+    def _parts_exist(self) -> Self:
+        for kind, part in self.parts():
+            if part.name:  # a nameless part waits for its recipe
+                plugins.check(kind, part.name, part.options)
+        return self
+
+    def parts(self) -> list[tuple[str, Part]]:
+        """Every plug-in the run names, with its kind."""
+        oracles = [self.ask.oracle, self.explore.scorer, self.measure.gold, *self.measure.judges]
+        named = [("losses", self.learn.loss), ("explore", self.explore.rule)]
+        return named + [("oracles", part) for part in oracles if part]
+
+    def with_defaults(self, defaults: Mapping[str, Any]) -> "Config":
+        """This config, with dotted defaults in the places the user left unset.
+
+        A part the user gave options but no name keeps the default's name and other options.
+        """
+        tree = self.model_dump(exclude_unset=True)
+        for path, value in {**_PART_DEFAULTS, **defaults}.items():
+            _fill(tree, path.split("."), value)
+        return parse(tree)
+
+    def override(self, settings: Mapping[str, Any]) -> "Config":
+        """This config with dotted settings changed: `{"learn.lr": "1e-5"}`."""
+        tree = self.model_dump(exclude_unset=True)
+        for path, value in settings.items():
+            _put(tree, path.split("."), value)
+        return parse(tree)
+
+    def yaml(self) -> str:
+        """The whole config, defaults included, as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One leg of a recipe: so many rounds of the loop under one config."""
+
+    name: str
+    rounds: int
+    config: Config
+
+
+def parse(tree: Mapping[str, Any]) -> Config:
+    """A Config from nested mappings; ConfigError says value, rule and the nearest valid name."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(e) for e in error.errors())) from None
+    except LookupError as error:
+        raise ConfigError(str(error)) from None
+
+
+def load(path: Path, settings: Sequence[str] = ()) -> Config:
+    """The YAML file's config with `key=value` settings on top."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold settings by name, got {type(tree).__name__}")
+    return parse(tree).override(assignments(settings))
+
+
+def assignments(settings: Sequence[str]) -> dict[str, Any]:
+    """`["learn.lr=1e-5"]` as {"learn.lr": 1e-05}; values are read as YAML."""
+    found = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"settings look like learn.lr=1e-5, got {setting!r}")
+        found[key] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    """YAML, except that 1e-5 is a number, as everywhere else."""
+    try:
+        return float(text) if not text.lstrip("+-").isdigit() else int(text)
+    except ValueError:
+        return yaml.safe_load(text)
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    first, *rest = path
+    if not rest:
+        tree[first] = value
+        return
+    below = tree.get(first)
+    tree[first] = {"name": below} if isinstance(below, str) else dict(below or {})
+    _put(tree[first], rest, value)
+
+
+def _fill(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set what is unset; a part that is there by the same name, or nameless, gains options."""
+    first, *rest = path
+    if rest:
+        _fill(tree.setdefault(first, {}), rest, value)
+    elif first not in tree:
+        tree[first] = value
+    elif isinstance(value, dict) and isinstance(tree[first], dict):
+        if tree[first].get("name") in (None, "", value.get("name")):
+            tree[first] = {**value, **{k: v for k, v in tree[first].items() if k != "name"}}
+
+
+_PART_DEFAULTS = {
+    "learn.loss": {"name": "dpo"},
+    "explore.rule": {"name": "on_policy"},
+    "ask.oracle": {"name": "bradley_terry"},
+}
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(step) for step in error["loc"])
+    if error["type"] != "extra_forbidden":
+        got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
+        return f"{where or 'config'}: {error['msg'].removeprefix('Value error, ')}{got}"
+    section: Any = Config
+    for step in error["loc"][:-1]:
+        section = section.model_fields[step].annotation
+    near = get_close_matches(str(error["loc"][-1]), section.model_fields, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"unknown setting {where!r}{hint} Valid here: {', '.join(section.model_fields)}"

@@ -1,0 +1,2 @@
+def on_policy():
+    """x"""

@@ -1,0 +1,4 @@
+class BradleyTerry:
+    """x"""
+
+    scale: float = 1.0

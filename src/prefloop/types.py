@@ -1,0 +1,175 @@
+"""The records that travel through the loop, in the order they are made, and what a part must do.
+
+`Prompt` → `Response` → `Query` → `Preference`: each contains the one before. Nothing here imports
+torch, so that oracles, the store and the command line start quickly.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from json import dumps
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Message = dict[str, str]
+Source = Literal["policy", "reference", "previous", "dataset", "human"]
+
+
+def content_hash(*parts: Any) -> str:
+    """Sixteen hex digits of the SHA-256 of the parts as canonical JSON."""
+    canonical = dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return sha256(canonical.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What is to be answered: a plain text to continue, or the messages of a chat."""
+
+    text: str
+    """the plain text, or the messages as a person would read them"""
+    messages: tuple[Message, ...] = ()
+    """the chat so far; empty for a plain prompt"""
+    tokens: tuple[int, ...] = ()
+    """the prompt as the model sees it; made once, by `store.text.Encoder`"""
+    meta: dict[str, Any] = field(default_factory=dict, compare=False, hash=False)
+
+    @property
+    def id(self) -> str:
+        """Content hash of what was asked (not of its tokens: a new template keeps the id)."""
+        return content_hash(list(self.messages) or self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One answer to a prompt: its text, its tokens (EOS included) and where it came from."""
+
+    prompt: Prompt
+    text: str
+    tokens: tuple[int, ...] = ()
+    id: str = ""
+    """its name in the ledger, unique in a run; empty outside one"""
+    logp: float | None = None
+    """log π(response | prompt) in nats, untruncated, at temperature 1, of the policy that drew it"""
+    logp_sampling: float | None = None
+    """the same under the law actually drawn from (temperature, top-p)"""
+    source: Source = "policy"
+    policy_version: int = 0
+    finished: bool = True
+    """it ended by itself, with EOS, not by the length limit"""
+    desirable: bool | None = None
+    """the label of unpaired data, None elsewhere"""
+    seed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """The question put to an oracle: which of `a` and `b` answers `prompt` better?"""
+
+    prompt: Prompt
+    a: Response
+    b: Response
+    id: str = ""
+    """idempotency key: the same question asked again carries the same id"""
+
+    def swap(self) -> "Query":
+        """The same question with the candidates named the other way round."""
+        return replace(self, a=self.b, b=self.a, id=self.id and self.id + "~swapped")
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A label that could not be had; it is asked again, never trained on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What an oracle said to one query. `p` is P(a ≻ b); 0.5 is a tie."""
+
+    query_id: str
+    p: float | Missing
+    raw: str = ""
+    """what the oracle actually said, or the scores it compared"""
+    cost: float = 1.0
+    """in labels, unless the oracle says otherwise"""
+    oracle: str = ""
+    asked_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """An answered query: what the learner learns from."""
+
+    query: Query
+    p: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """What an exploration rule may look at when it picks two of K responses to one prompt."""
+
+    prompt: Prompt
+    responses: tuple[Response, ...]
+    scores: Float[np.ndarray, "member candidate"] | None = None
+    features: Float[np.ndarray, "candidate feature"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingSettings:
+    """The law responses are drawn from: softmax(logits / temperature), cut to the top-p mass."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A language model, or a finite table of responses, that can be sampled and differentiated."""
+
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        n: int,
+        settings: SamplingSettings,
+        rng: np.random.Generator,
+    ) -> list[list[Response]]:
+        """n responses to each prompt, in prompt order."""
+        ...
+
+    def logps(self, responses: Sequence[Response]) -> 'Float[Tensor, " response"]':
+        """log π(response | prompt), one per response, summed over its tokens; differentiable."""
+        ...
+
+
+@runtime_checkable
+class Oracle(Protocol):
+    """Anything that can compare two responses: a reward model, a judge, a person."""
+
+    def ask(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """Answers as they arrive, in any order; possibly none yet."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Anything that rates one response at a time: a reward model, a classifier."""
+
+    def score(self, responses: Sequence[Response]) -> list[float | Missing]:
+        """One score per response, in order; higher is better."""
+        ...
