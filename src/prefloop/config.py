@@ -69,10 +69,12 @@ class Model(Section):
 class Data(Section):
     """Where prompts and ready-made preferences come from."""
 
-    prompts: str | None = "testbed"
-    """JSONL or Parquet with a `prompt` column, plain or conversational"""
+    prompts: str | None = None
+    """JSONL or Parquet with a `prompt` column, plain or conversational; or `testbed`"""
     preferences: str | None = None
-    """JSONL or Parquet with TRL's preference or unpaired columns, or in HH's format"""
+    """JSONL or Parquet with TRL's preference columns, or in HH's format"""
+    completions: str | None = None
+    """JSONL or Parquet with TRL's prompt-completion, unpaired, `text` or `messages` columns"""
     eval_prompts: str | None = None
     """prompts never trained on; default: `eval_fraction` of the prompts are held out"""
     eval_fraction: float = Field(0.1, gt=0, lt=1)
@@ -87,7 +89,7 @@ class Sample(Section):
 
     prompts: int | None = Field(128, ge=1)
     """prompts a round; None: all of them"""
-    sources: dict[Literal["policy", "reference", "previous", "dataset"], int] = {"policy": 4}
+    sources: dict[Literal["policy", "reference", "dataset"], int] = {"policy": 4}
     """candidates for each prompt, by who proposes them"""
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
@@ -109,7 +111,7 @@ class Explore(Section):
 class Ask(Section):
     """Who answers, and how many labels a round may cost."""
 
-    oracle: Part = Part(name="bradley_terry")
+    oracle: Part | None = None
     labels: int | None = Field(None, ge=1)
     """labels a round; None: one for every prompt"""
     retries: int = Field(2, ge=0)
@@ -317,7 +319,6 @@ def _fill(tree: dict[str, Any], path: list[str], value: Any) -> None:
 _PART_DEFAULTS = {
     "learn.loss": {"name": "dpo"},
     "explore.rule": {"name": "on_policy"},
-    "ask.oracle": {"name": "bradley_terry"},
 }
 
 

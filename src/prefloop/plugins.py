@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, partial
 from importlib import import_module
-from inspect import isclass
+from inspect import isclass, isfunction, signature
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeGuard, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from prefloop.types import Oracle, Scorer
 
@@ -44,7 +46,7 @@ def names(kind: str) -> list[str]:
 def card(kind: str, name: str) -> Card:
     """What the source of a plug-in says about it, read without importing it."""
     tree = ast.parse((HERE / kind / f"{name}.py").read_text(encoding="utf-8"))
-    public = [node for node in tree.body if _is_definition(node) and not _name(node)[0] == "_"]
+    public = [node for node in tree.body if _is_definition(node) and node.name[0] != "_"]
     if len(public) != 1:
         raise LookupError(
             f"prefloop/{kind}/{name}.py must define one public name, not {len(public)}"
@@ -105,20 +107,27 @@ def build(kind: str, name: str, options: Mapping[str, Any], **context: Any) -> A
     """A part made ready: a class is constructed, a function gets its options bound.
 
     An option typed `Oracle` or `Scorer` may itself be a name or {"name": …, option: …} and is
-    built first. `context` (seed, device, …) fills the fields of those names that were not set.
+    built first; any other must fit its type. `context` (seed, device, …) fills the options of those
+    names that were not set. A name like `module:thing` is yours: a class or a function as above;
+    where an oracle is wanted, a function judges lists.
     """
-    if ":" in name:
-        from prefloop.oracles.function import Function
-
-        return Function(target=name, **options)
     check(kind, name, options)
-    part = find(kind, name)
+    part = load(name) if ":" in name else find(kind, name)
+    hints = get_type_hints(part) if isclass(part) or isfunction(part) else {}
+    given = {k: _option(f"{name}.{k}", hints.get(k), v, context) for k, v in options.items()}
     if not isclass(part):
-        return partial(part, **options) if options else part
-    hints = get_type_hints(part)
-    given = {key: _nested(hints.get(key), value, context) for key, value in options.items()}
-    defaults = {k: v for k, v in context.items() if k in hints and k not in given}
-    return part(**given, **defaults)
+        part = partial(part, **given) if given else part
+        return _asked(part) if ":" in name and kind == "oracles" else part
+    takes = signature(part).parameters
+    given |= {key: value for key, value in context.items() if key in takes and key not in given}
+    lacks = [
+        option
+        for option, parameter in takes.items()
+        if option not in given and parameter.default is parameter.empty
+    ]
+    if lacks:
+        raise ValueError(f"{kind}/{name} needs {lacks[0]}; write {{name: {name}, {lacks[0]}: …}}")
+    return part(**given)
 
 
 def load(target: str) -> Any:
@@ -128,38 +137,56 @@ def load(target: str) -> Any:
         sys.path.insert(0, "")
     try:
         return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise LookupError(
             f"cannot load {target!r}: {error}; write it as module:function"
         ) from error
 
 
-def _nested(hint: Any, value: Any, context: Mapping[str, Any]) -> Any:
-    if hint not in (Oracle, Scorer) or not isinstance(value, str | Mapping):
+def _asked(function: Any) -> Any:
+    """A function of the user's as an oracle; an object that already is one, as it is."""
+    from prefloop.oracles.function import Function
+
+    return function if isinstance(function, Oracle | Scorer) else Function(target=function)
+
+
+def _option(where: str, hint: Any, value: Any, context: Mapping[str, Any]) -> Any:
+    """The value as its type wants it: a nested part built, 2 made 2.0 for a float."""
+    if hint in (Oracle, Scorer) and isinstance(value, str | Mapping):
+        spec = {"name": value} if isinstance(value, str) else dict(value)
+        if "name" not in spec:
+            raise ValueError(f"{where} needs the name of a part, got {spec}")
+        return build("oracles", spec.pop("name"), spec, **context)
+    if hint is None or hint in (Oracle, Scorer):
         return value
-    spec = {"name": value} if isinstance(value, str) else dict(value)
-    return build("oracles", spec.pop("name"), spec, **context)
+    try:
+        known = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        return known.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(f"{where}: {error.errors()[0]['msg']}, got {value!r}") from None
 
 
-def _is_definition(node: ast.stmt) -> bool:
+def _is_definition(node: ast.stmt) -> TypeGuard[ast.FunctionDef | ast.ClassDef]:
     return isinstance(node, ast.FunctionDef | ast.ClassDef)
 
 
-def _name(node: ast.stmt) -> str:
-    assert isinstance(node, ast.FunctionDef | ast.ClassDef)
-    return node.name
-
-
-def _options(node: ast.stmt) -> dict[str, str]:
+def _options(node: ast.FunctionDef | ast.ClassDef) -> dict[str, str]:
     """Keyword-only arguments of a function, or annotated public fields of a class."""
     if isinstance(node, ast.FunctionDef):
         pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-        return {a.arg: ast.unparse(d) if d else "" for a, d in pairs}
-    assert isinstance(node, ast.ClassDef)
+        return {a.arg: _written(d) for a, d in pairs}
     return {
-        field.target.id: ast.unparse(field.value) if field.value else ""
+        field.target.id: _written(field.value)
         for field in node.body
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)
         and not field.target.id.startswith("_")
     }
+
+
+def _written(default: ast.expr | None) -> str:
+    """A default as a reader would write it; field(default_factory=Thing) is Thing()."""
+    if isinstance(default, ast.Call) and ast.unparse(default.func) == "field":
+        factories = [word.value for word in default.keywords if word.arg == "default_factory"]
+        return f"{ast.unparse(factories[0])}()" if factories else ""
+    return ast.unparse(default) if default else ""

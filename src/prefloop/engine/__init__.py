@@ -1,0 +1,1 @@
+"""Where the tensors live: one process today; torch distributed and Ray have their door here."""

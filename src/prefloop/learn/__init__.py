@@ -1,0 +1,1 @@
+"""From answers to weights: collating, micro-batches, the optimizer step and the learner."""

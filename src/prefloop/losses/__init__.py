@@ -1,0 +1,1 @@
+"""Losses on labelled data: one file per objective, one value per pair or sample."""

@@ -1,0 +1,1 @@
+"""From responses, scores and log-probabilities to numbers, intervals and verdicts."""

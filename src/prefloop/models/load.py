@@ -1,0 +1,254 @@
+"""A causal language model from a Hugging Face folder or hub id, ready to sample and to train."""
+
+import logging
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from prefloop import config
+from prefloop.config import ConfigError
+
+log = logging.getLogger("prefloop")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its tokenizer, and where and how long it may think."""
+
+    model: Any
+    """a Hugging Face causal LM, wrapped by peft when it has adapters"""
+    tokenizer: Any
+    device: torch.device
+    context: int
+    """longest prompt + response, in tokens"""
+
+
+def load(settings: config.Model) -> Loaded:
+    """The model as `settings` ask for it; ConfigError says what is wrong with a model that cannot
+    be had. Dropout is off everywhere: a model in training mode computes what it does in use."""
+    path = location(settings.path)
+    device = find_device(settings.device)
+    architecture = _architecture(path, settings)
+    context = _context(architecture, settings)
+    tokenizer = _tokenizer(path, architecture, settings)
+    model = _weights(path, architecture, device, settings)
+    _check_vocabulary(model, tokenizer, settings.path)
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if settings.adapter != "none":
+        model = _adapted(model, settings)
+    return Loaded(model.train(), tokenizer, device, context)
+
+
+def location(path: str) -> str:
+    """Where a model is: `testbed` is the one that comes with prefloop."""
+    if path != "testbed":
+        return path
+    from prefloop.testbed import MODEL
+
+    return str(MODEL)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first of cuda, mps and cpu that there is."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0]
+        raise ConfigError(
+            f"model.device {name!r} cannot be used here ({reason}); auto finds one that can"
+        ) from None
+    return device
+
+
+def save(loaded: Loaded, folder: Path) -> None:
+    """Write an ordinary Hugging Face folder, adapters merged into a copy of the weights."""
+    model = loaded.model
+    if hasattr(model, "peft_config"):
+        model = deepcopy(model)
+        model = model.merge_and_unload()
+        if getattr(model, "is_quantized", False):
+            model = model.dequantize()
+    model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """A copy, on the CPU, of exactly what is trained: all of it, or the adapters; ties once."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    return {name: p.detach().to("cpu", copy=True).contiguous() for name, p in trained.items()}
+
+
+def load_weights(model: nn.Module, stored: dict[str, Tensor]) -> None:
+    """Put back what `weights` returned, bit for bit."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if trained.keys() != stored.keys():
+        odd = sorted(trained.keys() ^ stored.keys())
+        raise ValueError(
+            f"the stored weights are another model's: {len(odd)} names differ, {odd[0]} first; "
+            "load them into the model and adapter settings they were saved from"
+        )
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(stored[name])
+
+
+def _architecture(path: str, settings: config.Model) -> Any:
+    try:
+        found = AutoConfig.from_pretrained(path, trust_remote_code=settings.trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"model.path {settings.path!r} is no model that can be read: it must be a folder with "
+            f"a config.json, or a hub id that this machine can fetch ({_first_line(error)})"
+        ) from None
+    remote = settings.trust_remote_code and "AutoModelForCausalLM" in getattr(found, "auto_map", {})
+    if type(found) not in MODEL_FOR_CAUSAL_LM_MAPPING and not remote:
+        raise ConfigError(
+            f"model.path {settings.path!r} holds a {found.model_type} model, which is no causal "
+            "language model; give one that AutoModelForCausalLM can load"
+        )
+    _switch_dropout_off(found)
+    return found
+
+
+def _switch_dropout_off(architecture: Any) -> None:
+    for part in (architecture, architecture.get_text_config()):
+        for name, value in vars(part).items():
+            if ("drop" in name or name.endswith("_pdrop")) and isinstance(value, float):
+                setattr(part, name, 0.0)
+
+
+def _context(architecture: Any, settings: config.Model) -> int:
+    text = architecture.get_text_config()
+    longest: int | None = getattr(text, "max_position_embeddings", None)
+    if longest is None:
+        return settings.max_tokens or 1_000_000  # a state-space model forgets, but has no limit
+    if settings.max_tokens is not None and settings.max_tokens > longest:
+        raise ConfigError(
+            f"model.max_tokens must be at most the model's context of {longest} tokens, "
+            f"got {settings.max_tokens}"
+        )
+    return settings.max_tokens or longest
+
+
+def _tokenizer(path: str, architecture: Any, settings: config.Model) -> Any:
+    try:
+        found = AutoTokenizer.from_pretrained(path, trust_remote_code=settings.trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"model.path {settings.path!r} has no tokenizer that can be read; save the model's "
+            f"tokenizer into the folder ({_first_line(error)})"
+        ) from None
+    if found.eos_token_id is None:
+        named = architecture.get_text_config().eos_token_id
+        ids = named if isinstance(named, list) else [named]
+        found.eos_token = None if ids[0] is None else found.convert_ids_to_tokens(ids[0])
+    if found.eos_token_id is None:
+        raise ConfigError(
+            f"the tokenizer of {settings.path!r} has no end-of-sequence token, so a response could "
+            "never end; set eos_token in its tokenizer_config.json"
+        )
+    if found.pad_token_id is None:
+        found.pad_token = found.eos_token  # safe: padding is always told apart by position
+    return found
+
+
+def _weights(path: str, architecture: Any, device: torch.device, settings: config.Model) -> Any:
+    options: dict[str, Any] = {"dtype": _dtype(settings)}
+    if settings.adapter == "qlora":
+        options |= {"quantization_config": _quantization(), "device_map": {"": device}}
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=architecture,
+            use_safetensors=True,
+            output_loading_info=True,
+            trust_remote_code=settings.trust_remote_code,
+            **options,
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"model.path {settings.path!r} has no safetensors weights that can be read; save it "
+            f"again with save_pretrained ({_first_line(error)})"
+        ) from None
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise ConfigError(
+            f"the checkpoint of {settings.path!r} lacks {missing[0]} (and {len(missing) - 1} more "
+            "tensors) that its language model needs; give a causal LM's own checkpoint"
+        )
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model if settings.adapter == "qlora" else model.to(device)
+
+
+def _dtype(settings: config.Model) -> Any:
+    if settings.dtype == "auto":
+        return torch.float32 if settings.adapter == "none" else "auto"
+    return getattr(torch, settings.dtype)
+
+
+def _quantization() -> Any:
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        raise ConfigError(
+            "model.adapter 'qlora' needs bitsandbytes, which is not installed; install "
+            "prefloop[qlora], or use adapter: lora"
+        ) from None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _adapted(model: Any, settings: config.Model) -> Any:
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    if settings.adapter == "qlora":
+        model = prepare_model_for_kbit_training(model, settings.gradient_checkpointing)
+    listed = [name.strip() for name in settings.lora_targets.split(",")]
+    targets = "all-linear" if listed == ["all-linear"] else listed
+    adapter = LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=0.0,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model, adapter)
+    except ValueError as error:
+        raise ConfigError(
+            f"model.lora_targets {settings.lora_targets!r} does not fit this model; use "
+            f"all-linear, or names of its linear layers ({_first_line(error)})"
+        ) from None
+
+
+def _check_vocabulary(model: Any, tokenizer: Any, path: str) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ConfigError(
+            f"the tokenizer of {path!r} has {len(tokenizer)} tokens but the model only {rows}; "
+            "the two must belong together"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,25 @@
+"""The testbed's proxy reward."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from prefloop.oracles._border import full_text
+from prefloop.testbed.classifier import Classifier
+from prefloop.types import Missing, Response
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """A weaker sentiment classifier than the gold one: other features, fewer labels.
+
+    It agrees with gold on most pairs but not on all, so that optimising it can go wrong.
+    """
+
+    def score(self, responses: Sequence[Response]) -> list[float | Missing]:
+        texts = [full_text(response) for response in responses]
+        return [float(score) for score in self._classifier.log_odds(texts)]
+
+    @cached_property
+    def _classifier(self) -> Classifier:
+        return Classifier.load("proxy")

@@ -1,0 +1,154 @@
+"""A Hugging Face sequence-classification model as a scorer."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from prefloop.oracles._border import finite, full_text
+from prefloop.oracles._errors import OracleError
+from prefloop.types import Missing, Response
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_Row = tuple[int, list[int]]  # where the score goes, and the tokens it is read from
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardModel:
+    """The logit of any sequence-classification model, with its own tokenizer and template.
+
+    With several labels, `label` says which one is wanted: its log-odds against the others, or its
+    own logit where the labels are independent ratings. A checkpoint whose head is not there is
+    refused, since transformers would fill in a random one.
+    """
+
+    path: str
+    """a folder or hub id"""
+    label: int | None = None
+    template: Literal["auto", "chat", "plain"] = "auto"
+    """auto: the tokenizer's chat template if it has one, else prompt and response as one text"""
+    max_tokens: int | None = None
+    """longest prompt + response; default: the model's context"""
+    overflow: Literal["missing", "keep_end"] = "missing"
+    """a longer row: no score, or the score of its last max_tokens tokens"""
+    tokens: int = 8192
+    """token budget of a batch, padding included; never changes a score beyond rounding"""
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """of the weights; auto is the checkpoint's"""
+    trust_remote_code: bool = False
+    _model: Any = field(init=False, repr=False, compare=False)
+    _tokenizer: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        model, tokenizer = _load(self.path, self.dtype, self.trust_remote_code)
+        count = model.config.num_labels
+        if self.label is None and count > 1:
+            names = ", ".join(f"{i}: {name}" for i, name in model.config.id2label.items())
+            raise ValueError(f"{self.path} has {count} labels ({names}); set label to the good one")
+        if self.label is not None and not 0 <= self.label < count:
+            raise ValueError(f"label must lie in 0..{count - 1}, got {self.label}")
+        if self.template == "chat" and not tokenizer.chat_template:
+            raise ValueError(f"{self.path} has no chat template; set template to plain or auto")
+        object.__setattr__(self, "_model", model.eval().to(_device(self.device)))
+        object.__setattr__(self, "_tokenizer", tokenizer)
+
+    def score(self, responses: Sequence[Response]) -> list[float | Missing]:
+        limit = self.max_tokens or _context(self._model, self._tokenizer)
+        scores: list[float | Missing] = []
+        rows: list[_Row] = []
+        for place, response in enumerate(responses):
+            tokens = self._encode(response)
+            scores.append(Missing(f"{len(tokens)} tokens do not lie in 1..{limit}"))
+            if tokens and (len(tokens) <= limit or self.overflow == "keep_end"):
+                rows.append((place, tokens[-limit:]))
+        can_pad = self._model.config.get_text_config().pad_token_id is not None
+        for batch in _batches(rows, self.tokens if can_pad else 0):
+            values = self._forward([tokens for _, tokens in batch])
+            for (place, _), value in zip(batch, values, strict=True):
+                scores[place] = finite(value)
+        return scores
+
+    def _encode(self, response: Response) -> list[int]:
+        if self.template == "plain" or not self._tokenizer.chat_template:
+            plain: list[int] = self._tokenizer(full_text(response))["input_ids"]
+            return plain
+        prompt = response.prompt
+        chat = [*(prompt.messages or [{"role": "user", "content": prompt.text}])]
+        chat.append({"role": "assistant", "content": response.text})
+        text = self._tokenizer.apply_chat_template(chat, tokenize=False)
+        tokens: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return tokens
+
+    def _forward(self, rows: list[list[int]]) -> list[float]:
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        pad = self._model.config.get_text_config().pad_token_id or 0
+        ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=pad)
+        lengths = torch.tensor([len(row) for row in rows])
+        attended = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        device = self._model.device
+        with torch.inference_mode():
+            out = self._model(input_ids=ids.to(device), attention_mask=attended.to(device))
+        return self._wanted(out.logits.float()).tolist()
+
+    def _wanted(self, logits: "Tensor") -> "Tensor":
+        if self.label is None or logits.shape[1] == 1:
+            return logits[:, 0]
+        wanted = logits[:, self.label]
+        if self._model.config.problem_type in ("regression", "multi_label_classification"):
+            return wanted
+        others = [i for i in range(logits.shape[1]) if i != self.label]
+        return wanted - logits[:, others].logsumexp(1)
+
+
+def _load(path: str, dtype: str, trust: bool) -> tuple[Any, Any]:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            path, dtype=dtype, trust_remote_code=trust, output_loading_info=True
+        )
+    except OSError as error:
+        raise OracleError(
+            f"cannot load a reward model from {path!r}: {str(error).splitlines()[0]}"
+        ) from error
+    if report["missing_keys"]:
+        raise OracleError(
+            f"{path} lacks {', '.join(sorted(report['missing_keys']))}: its scores would come from "
+            "random weights; give a model that was trained and saved for sequence classification"
+        )
+    config = model.config.get_text_config()
+    if config.pad_token_id is None and tokenizer.pad_token_id != tokenizer.eos_token_id:
+        config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def _context(model: Any, tokenizer: Any) -> int:
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return int(min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _batches(rows: list[_Row], budget: int) -> Iterator[list[_Row]]:
+    """Rows of like length together, at most `budget` tokens with padding; always one at least."""
+    batch: list[_Row] = []
+    for row in sorted(rows, key=lambda row: len(row[1])):
+        if batch and (len(batch) + 1) * len(row[1]) > budget:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch

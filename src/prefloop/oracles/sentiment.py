@@ -1,0 +1,31 @@
+"""The testbed's gold reward."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
+
+from prefloop.oracles._border import full_text
+from prefloop.testbed.classifier import Classifier
+from prefloop.types import Missing, Response
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentiment:
+    """Log-odds that prompt and response together are a positive review (fitted on human labels).
+
+    A sum over words, so it grows with length; `length_normalize` divides it by √words.
+    """
+
+    length_normalize: bool = False
+
+    def score(self, responses: Sequence[Response]) -> list[float | Missing]:
+        texts = [full_text(response) for response in responses]
+        scores = (float(score) for score in self._classifier.log_odds(texts))
+        if not self.length_normalize:
+            return list(scores)
+        return [s / sqrt(len(text.split()) or 1) for s, text in zip(scores, texts, strict=True)]
+
+    @cached_property
+    def _classifier(self) -> Classifier:
+        return Classifier.load("gold")

@@ -1,0 +1,30 @@
+"""What every recipe does on the embedded testbed, where the user says nothing else."""
+
+from typing import Any
+
+from prefloop.config import Config
+
+SETTINGS: dict[str, Any] = {
+    "data.prompts": "testbed",
+    "sample.sources": {"policy": 4},
+    "sample.top_p": 0.95,
+    "sample.max_new_tokens": 48,
+    "explore.rule": {"name": "best_worst"},
+    "explore.scorer": {"name": "proxy"},
+    "ask.oracle": {"name": "bradley_terry", "scorer": "sentiment", "scale": 2.0},
+    "learn.lr": 2e-4,
+    "learn.epochs": 2,
+    "measure.gold": {"name": "sentiment"},
+    "measure.judges": [{"name": "vader"}],
+}
+
+
+def testbed(config: Config) -> dict[str, Any]:
+    """Online defaults for the embedded model; nothing for the user's own."""
+    return dict(SETTINGS) if config.model.path == "testbed" else {}
+
+
+def ready_made(config: Config) -> dict[str, Any]:
+    """The testbed's measures alone, for a phase that learns from a file."""
+    kept = ("sample.top_p", "sample.max_new_tokens", "measure.gold", "measure.judges")
+    return {key: value for key, value in testbed(config).items() if key in kept}

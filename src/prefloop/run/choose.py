@@ -1,0 +1,99 @@
+"""Choose: which two of each prompt's candidates are worth a label."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import numpy as np
+
+from prefloop import plugins
+from prefloop.config import ConfigError
+from prefloop.rng import stream
+from prefloop.run.session import Session
+from prefloop.types import Candidates, Missing, Query
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choosing:
+    """The verb `choose` of a run."""
+
+    session: Session
+
+    def __call__(self, round: int, candidates: Sequence[Candidates]) -> list[Query]:
+        """The round's queries, chosen now or read back. Single responses need none."""
+        if self.session.ledger.finished(round, "choose") is None:
+            scored = self._scored(round, candidates)
+            queries = self._chosen(round, [c for c in scored if len(c.responses) > 1])
+            detail = _counts(candidates) | {"proxy_reward_mean": _mean(scored)}
+            self.session.ledger.add_queries(round, queries, {**detail, "queries": len(queries)})
+        return self.session.ledger.queries(round)
+
+    def _chosen(self, round: int, candidates: Sequence[Candidates]) -> list[Query]:
+        config = self.session.phase(round).config
+        rule = self.session.part("rule", "explore", config.explore.rule)
+        limit = config.ask.labels or len(candidates)
+        queries: list[Query] = []
+        for options in candidates:
+            if len(queries) < limit and (distinct := _distinct(options)):
+                rng = stream(self.session.config.seed, "choose", distinct.responses[0].id)
+                a, b = rule(distinct, rng)
+                queries.append(_query(distinct, a, b))
+        if candidates and not queries:
+            raise ConfigError(
+                f"all candidates of round {round} are identical, so there is nothing to compare; "
+                "raise sample.temperature or sample.top_p, or look at the prompts"
+            )
+        return queries
+
+    def _scored(self, round: int, candidates: Sequence[Candidates]) -> list[Candidates]:
+        """With the proxy's scores, where the run has a proxy; prompts it cannot rate are left."""
+        explore = self.session.phase(round).config.explore
+        if explore.scorer is None and self.session.given.get("scorer") is None:
+            if "scores" in plugins.card("explore", explore.rule.name).needs:
+                raise ConfigError(
+                    f"explore.rule={explore.rule.name} ranks candidates, but explore.scorer is not "
+                    "set; name a scorer, such as reward_model or module:function"
+                )
+            return list(candidates)
+        scorer = self.session.part("scorer", "oracles", explore.scorer or explore.rule)
+        flat = [r for options in candidates for r in options.responses]
+        scores = iter(scorer.score(flat))
+        rated = [(options, [next(scores) for _ in options.responses]) for options in candidates]
+        return [
+            replace(options, scores=np.array([row]))
+            for options, row in rated
+            if not any(isinstance(score, Missing) for score in row)
+        ]
+
+
+def _distinct(options: Candidates) -> Candidates | None:
+    """The candidates without repeats of a text; None when one text is all there is."""
+    first = {r.text: i for i, r in reversed(list(enumerate(options.responses)))}
+    places = sorted(first.values())
+    if len(places) < 2:
+        return None
+    return replace(
+        options,
+        responses=tuple(options.responses[i] for i in places),
+        scores=None if options.scores is None else options.scores[:, places],
+    )
+
+
+def _query(options: Candidates, a: int, b: int) -> Query:
+    first, second = options.responses[a], options.responses[b]
+    name = f"{first.id}-{second.id.rpartition('.')[2]}"
+    return Query(prompt=options.prompt, a=first, b=second, id=name)
+
+
+def _counts(candidates: Sequence[Candidates]) -> dict[str, int | float]:
+    """How many candidates repeat another of the same prompt, as a share."""
+    total = sum(len(options.responses) for options in candidates)
+    distinct = sum(len(Counter(r.text for r in options.responses)) for options in candidates)
+    return {"candidates": total, "duplicates": (total - distinct) / max(1, total)}
+
+
+def _mean(candidates: Sequence[Candidates]) -> float | None:
+    """Mean proxy score of the round's candidates, None without a proxy."""
+    scores = [float(s) for c in candidates if c.scores is not None for s in c.scores.mean(0)]
+    return fmean(scores) if scores else None

@@ -1,0 +1,128 @@
+"""The run folder: who holds it, what it was started with, and what people read in it."""
+
+import json
+import logging
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from prefloop.config import Config, ConfigError
+
+FREE = ("rounds", "checkpoint", "limits", "track", "measure.examples", "model.threads")
+"""settings that may change when a run is continued: none of them changes a committed number"""
+
+log = logging.getLogger("prefloop")
+
+
+class FolderError(RuntimeError):
+    """A run folder that cannot be used: says which, why and what to do."""
+
+
+class RunFolder:
+    """A run's folder, held by one writer at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ledger = path / "ledger.sqlite"
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.policy = path / "policy"
+        self.best = path / "best"
+        self.report = path / "report.html"
+        self._lock = FileLock(path / ".lock")
+
+    def hold(self) -> None:
+        """Make the folder, take its one writer's place, and log to its log.txt."""
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+            (self.path / ".holder").write_text(str(os.getpid()))
+            handler = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
+        except Timeout:
+            holder = self.path / ".holder"
+            pid = holder.read_text() if holder.exists() else "unknown"
+            raise FolderError(
+                f"{self.path} is in use by another prefloop run (process {pid}); wait for it, "
+                "or choose another folder with --out"
+            ) from None
+        except OSError as error:
+            raise FolderError(
+                f"cannot write to {self.path}: {error.strerror}; choose another folder with --out"
+            ) from error
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        self._handler = handler
+
+    def release(self) -> None:
+        """Give the folder back."""
+        log.removeHandler(self._handler)
+        self._handler.close()
+        self._lock.release()
+
+    def settle(self, config: Config) -> None:
+        """Write the resolved config, or refuse one that differs from what was started."""
+        if self.config.exists():
+            _refuse_changes(self._written(), config.model_dump(mode="json"), self.path)
+        self.write(self.config, config.yaml())
+        self.write(self.path / "versions.json", json.dumps(versions(), indent=2))
+
+    def write(self, path: Path, text: str) -> None:
+        """Replace a file as a whole: a reader sees the old text or the new one."""
+        part = path.with_name(path.name + ".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+
+    def write_metrics(self, rounds: Sequence[Mapping[str, Any]]) -> None:
+        """metrics.jsonl, made anew from what the ledger holds."""
+        lines = [json.dumps(metrics, ensure_ascii=False) for metrics in rounds]
+        self.write(self.metrics, "\n".join(lines) + "\n")
+
+    def _written(self) -> dict[str, Any]:
+        try:
+            tree = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise FolderError(f"{self.config} is damaged: {error}") from error
+        return dict(tree or {})
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide a run's numbers."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in ("prefloop", "torch", "transformers", "peft", "numpy", "safetensors"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _refuse_changes(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
+    before, after = _flat(old), _flat(new)
+    changed = [
+        f"  {key}: was {before.get(key)!r}, now {after.get(key)!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and not key.startswith(FREE)
+    ]
+    if changed:
+        raise ConfigError(
+            f"{path} was started with other settings:\n" + "\n".join(changed) + "\n"
+            "put them back to continue this run, or start another with --out"
+        )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

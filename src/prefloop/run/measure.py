@@ -1,0 +1,176 @@
+"""Measure: what the alignment did to the policy, on prompts it was never trained on."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from statistics import fmean
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from prefloop.config import Part
+from prefloop.measure import alignment
+from prefloop.rng import stream
+from prefloop.run.sample import sampling
+from prefloop.run.session import Session
+from prefloop.types import Missing, Prompt, Response, SamplingSettings
+
+Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """The verb `measure` of a run."""
+
+    session: Session
+
+    def __call__(self, round: int) -> Numbers:
+        """The round's numbers, measured now or read back."""
+        ledger = self.session.ledger
+        if ledger.finished(round, "measure") is None:
+            began = perf_counter()
+            numbers = self._costs(round) | (self._measured(round) if self._due(round) else {})
+            numbers["seconds_measure"] = perf_counter() - began
+            ledger.finish(round, "measure", numbers)
+        return ledger.finished(round, "measure") or {}
+
+    def _due(self, round: int) -> bool:
+        due = round % self.session.config.measure.every == 0 or round == self.session.rounds
+        return due and bool(self.session.data.eval_prompts)
+
+    def _measured(self, round: int) -> Numbers:
+        settings = sampling(self.session.phase(round).config.sample)
+        prompts = self._prompts(self.session.config.measure.prompts)
+        self.session.watch.begin(round, "measure", 2 * len(prompts), "samples")
+        drawn = self._draw(round, "eval", prompts, settings)
+        numbers = alignment.fluency(drawn, self._logps("pi0", drawn))
+        numbers |= self._rated(round, drawn) | self._divergence(round, settings)
+        return numbers | self._agreement()
+
+    def _prompts(self, count: int) -> Sequence[Prompt]:
+        return self.session.data.eval_prompts[:count]
+
+    def _draw(
+        self, round: int, purpose: str, prompts: Sequence[Prompt], settings: SamplingSettings
+    ) -> list[Response]:
+        """One response to each prompt, committed a chunk at a time."""
+        with self.session.policy.rollouts():
+            for number, places in enumerate(self.session.chunks(len(prompts))):
+                if not self.session.ledger.drawn(round, purpose, number):
+                    chunk = [prompts[i] for i in places]
+                    self._commit(round, purpose, number, chunk, settings, places)
+                self.session.watch.advance(len(places))
+        return self.session.ledger.responses(round, purpose)
+
+    def _commit(
+        self,
+        round: int,
+        purpose: str,
+        number: int,
+        prompts: Sequence[Prompt],
+        settings: SamplingSettings,
+        places: range,
+    ) -> None:
+        session, began = self.session, perf_counter()
+        rng = stream(session.config.seed, purpose, round, number)
+        groups = session.policy.sample(prompts, n=1, settings=settings, rng=rng)
+        drawn = [
+            replace(group[0], id=f"{purpose}{round}.{place}.0")
+            for place, group in zip(places, groups, strict=True)
+        ]
+        session.commit_draw(round, purpose, number, drawn, asdict(settings), began)
+
+    def _logps(self, model: str, responses: Sequence[Response]) -> list[float]:
+        """Log-probabilities under π₀ ("pi0") or under the policy as it stands."""
+        initial = partial(self.session.initial, self.session.policy)
+        reference = initial if model == "pi0" else self.session.current
+        known = self.session.frozen_logps(model, reference, responses)
+        return [known[r.id] for r in responses]
+
+    def _divergence(self, round: int, settings: SamplingSettings) -> Numbers:
+        whole = SamplingSettings(max_new_tokens=settings.max_new_tokens)
+        prompts = self._prompts(self.session.config.measure.kl_samples)
+        drawn = self._draw(round, "kl", prompts, whole)
+        own = self._logps(f"round {round}", drawn)
+        return alignment.divergence(drawn, own, self._logps("pi0", drawn))
+
+    def _rated(self, round: int, drawn: Sequence[Response]) -> Numbers:
+        """Scores by gold, proxy and judges; wins over round 0 by gold, or else by the proxy."""
+        measure = self.session.config.measure
+        proxy = self.session.phase(round).config.explore.scorer
+        numbers: Numbers = {"judges": {}}
+        for part in measure.judges:
+            if scores := self._scores(part.name, part, drawn):
+                numbers["judges"][part.name] = fmean(scores)
+        if scores := self._scores("scorer", proxy, drawn):
+            numbers |= {"proxy_reward_mean": fmean(scores)} | self._won("scorer", proxy, drawn)
+        if scores := self._scores("gold", measure.gold, drawn):
+            numbers |= alignment.rewards(scores) | self._won("gold", measure.gold, drawn)
+        return numbers
+
+    def _won(self, role: str, part: Part | None, drawn: Sequence[Response]) -> Numbers:
+        before = self.session.ledger.responses(0, "eval")
+        scores, first = self._scores(role, part, drawn), self._scores(role, part, before)
+        if not scores or not first:
+            return {}
+        judge = "proxy" if role == "scorer" else role
+        return {"win_judge": judge} | alignment.against(scores, drawn, first, before)
+
+    def _scores(
+        self, role: str, part: Part | None, responses: Sequence[Response]
+    ) -> list[float] | None:
+        """Scores of all responses, kept in the ledger; None without such a scorer."""
+        if part is None and role not in self.session.given:
+            return None
+        known = self.session.ledger.scores(role, [r.id for r in responses])
+        left = [r for r in responses if r.id not in known]
+        if left:
+            scorer = self.session.part(role, "oracles", part or Part())
+            rated = dict(zip((r.id for r in left), scorer.score(left), strict=True))
+            if lost := [s.reason for s in rated.values() if isinstance(s, Missing)]:
+                self.session.watch.note(f"{role} cannot rate {len(lost)} samples: {lost[0]}")
+                return None
+            self.session.ledger.add_scores(role, rated)
+            known |= rated
+        return [known[r.id] for r in responses]
+
+    def _agreement(self) -> Numbers:
+        """Agreement of the implicit reward with held-out ready-made labels, where there are any."""
+        items = [i for i in self.session.data.eval_items if i.p is not None]
+        items = items[: self.session.config.measure.prompts]
+        if not items:
+            return {}
+        flat = [r for item in items for r in item.responses]
+        own = self._plain_logps(self.session.policy, flat)
+        with self.session.initial(self.session.policy) as initial:
+            start = self._plain_logps(initial, flat)
+        gain = [x - y for x, y in zip(own, start, strict=True)]
+        margins = [a - b for a, b in zip(gain[::2], gain[1::2], strict=True)]
+        return alignment.agreement(margins, [i.p for i in items if i.p is not None])
+
+    @torch.no_grad()
+    def _plain_logps(self, policy: Any, responses: Sequence[Response]) -> list[float]:
+        values: list[float] = []
+        for places in self.session.chunks(len(responses)):
+            values += policy.logps([responses[i] for i in places]).tolist()
+        return values
+
+    def _costs(self, round: int) -> Numbers:
+        """Labels, tokens and seconds."""
+        ledger = self.session.ledger
+        answered, missing = ledger.labels()
+        chosen = ledger.finished(round, "choose") or {}
+        tokens, seconds = ledger.drawing(round)
+        return {
+            "phase": self.session.phase(round).name,
+            "labels_total": answered,
+            "labels_missing": missing,
+            "labels_cost": ledger.spent(),
+            "duplicates": chosen.get("duplicates"),
+            "proxy_reward_train": chosen.get("proxy_reward_mean"),
+            "eval_prompts_seen": ledger.shared_prompts("train", "eval"),
+            "tokens_generated": tokens,
+            "seconds_sample": seconds,
+            "seconds_ask": (ledger.finished(round, "ask") or {}).get("seconds"),
+        }

@@ -1,0 +1,166 @@
+"""Open a run: its folder, its ledger, its models and its data, as one session."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from prefloop import plugins
+from prefloop.config import Config, ConfigError, Phase
+from prefloop.engine.single import settle_threads
+from prefloop.models.load import load as load_model
+from prefloop.models.load import load_weights, weights
+from prefloop.models.references import Reference, Stored, adapters_off, resident
+from prefloop.models.transformer import TransformerPolicy
+from prefloop.rng import key
+from prefloop.run import data
+from prefloop.run.checkpoints import Checkpoints, size_gb
+from prefloop.run.data import Given
+from prefloop.run.folder import FolderError, RunFolder
+from prefloop.run.session import Session
+from prefloop.run.watch import Stop, Watch
+from prefloop.store.ledger import Ledger
+from prefloop.store.text import Encoder
+
+
+def phases_of(config: Config) -> list[Phase]:
+    """What the recipe makes of the config: its phases, each with every setting resolved."""
+    try:
+        recipe = plugins.find("recipes", config.recipe)
+    except LookupError as error:
+        raise ConfigError(str(error)) from None
+    phases: list[Phase] = recipe(config)
+    return phases
+
+
+def require(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> None:
+    """ConfigError for a phase that lacks something it cannot work without."""
+    for phase in phases:
+        config = phase.config
+        ready = "dataset" in config.sample.sources
+        files = (config.data.preferences, given.preferences)
+        if ready and config.sample.sources["dataset"] == 1:
+            files = (config.data.completions, given.completions)
+        elif not ready:
+            files = (config.data.prompts, given.prompts)
+        if all(source is None for source in files):
+            name = "prompts" if not ready else "preferences"
+            name = "completions" if config.sample.sources.get("dataset") == 1 else name
+            raise ConfigError(f"phase {phase.name!r} needs data.{name}; give it a file")
+        asks = sum(config.sample.sources.values()) > 1
+        if asks and config.ask.oracle is None and parts.get("oracle") is None:
+            raise ConfigError(
+                f"phase {phase.name!r} needs ask.oracle: who says which response is better? Name "
+                "one (prefloop list oracles), or your own function as module:function"
+            )
+
+
+@contextmanager
+def opened(
+    config: Config,
+    out: Path,
+    *,
+    watch: Watch,
+    stop: Stop,
+    given: Given,
+    parts: Mapping[str, Any],
+) -> Iterator[Session]:
+    """A session on the run folder, held until the block ends."""
+    phases = phases_of(config)
+    require(phases, given, parts)
+    folder = RunFolder(out)
+    folder.hold()
+    try:
+        folder.settle(phases[-1].config)
+        _check_disk(folder, config)
+        ledger = Ledger.create(folder.ledger)
+        try:
+            yield _session(phases, folder, ledger, watch, stop, given, parts)
+        finally:
+            ledger.close()
+    finally:
+        folder.release()
+
+
+def _session(
+    phases: Sequence[Phase],
+    folder: RunFolder,
+    ledger: Ledger,
+    watch: Watch,
+    stop: Stop,
+    given: Given,
+    parts: Mapping[str, Any],
+) -> Session:
+    config = phases[-1].config
+    settle_threads(config.model.threads)
+    torch.manual_seed(key(config.seed, "adapters"))
+    loaded = load_model(config.model)
+    encoder = Encoder(
+        loaded.tokenizer,
+        context=min(loaded.context, config.model.max_tokens or loaded.context),
+        template=config.model.template,
+        overflow=config.data.overflow,
+    )
+    found = data.load(config, encoder, given)
+    policy = TransformerPolicy(
+        loaded, precision=config.sample.precision, tokens=config.learn.tokens
+    )
+    policy.on_tokens = lambda tokens: watch.advance(0, tokens)
+    returns = any(phase.config.learn.init_from == "pi0" for phase in phases)
+    session = Session(
+        config=config,
+        phases=phases,
+        folder=folder,
+        ledger=ledger,
+        checkpoints=Checkpoints(folder.checkpoints, config.checkpoint),
+        data=found,
+        policy=policy,
+        initial=_initial(policy, resident_copy=config.learn.resident),
+        start=weights(loaded.model) if returns else {},
+        template=encoder.template_hash,
+        watch=watch,
+        stop=stop,
+        given={name: part for name, part in parts.items() if part is not None},
+    )
+    _introduce(session, encoder)
+    _restore(session)
+    return session
+
+
+def _initial(policy: TransformerPolicy, *, resident_copy: bool) -> Reference:
+    """π₀: the model under its adapters, a second model in memory, or weights swapped in."""
+    if hasattr(policy.model, "peft_config"):
+        return adapters_off
+    return resident(policy) if resident_copy else Stored(weights(policy.model))
+
+
+def _introduce(session: Session, encoder: Encoder) -> None:
+    """Say what was read, and show the first example as the model will see it."""
+    counts, found = session.data.counts, session.data
+    read = f"{len(found.prompts)} prompts, {len(found.items)} ready-made rows"
+    lost = ", ".join(f"{n} {what}" for what, n in counts.items() if what != "kept" and n)
+    held = len(found.eval_prompts)
+    session.watch.note(f"{read}, {held} prompts held out{'; ' + lost if lost else ''}")
+    if found.items:
+        first = found.items[0].responses[0]
+        session.watch.note("first example:\n" + encoder.show(first.prompt, first.tokens))
+
+
+def _restore(session: Session) -> None:
+    """Put the policy where the last finished round left it."""
+    learned = [r for r in range(1, session.rounds + 1) if session.ledger.finished(r, "learn")]
+    if learned:
+        load_weights(session.policy.model, dict(session.checkpoints.load(learned[-1]).weights))
+        session.policy.version = learned[-1]
+        session.watch.note(f"continuing after round {learned[-1]}")
+
+
+def _check_disk(folder: RunFolder, config: Config) -> None:
+    limit = config.checkpoint.disk_gb
+    if limit is not None and (used := size_gb(folder.path)) > limit:
+        raise FolderError(
+            f"{folder.path} holds {used:.3g} GB, more than checkpoint.disk_gb={limit:g}; raise "
+            "it, or lower checkpoint.keep"
+        )

@@ -1,0 +1,136 @@
+"""Sample: K responses to each of the round's prompts, committed a chunk at a time."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import takewhile
+from time import perf_counter
+from typing import Any
+
+from prefloop.config import ConfigError, Sample
+from prefloop.models.transformer import TransformerPolicy
+from prefloop.rng import stream
+from prefloop.run.data import Item
+from prefloop.run.session import Session
+from prefloop.types import Candidates, Prompt, Response, SamplingSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """The verb `sample` of a run."""
+
+    session: Session
+
+    def __call__(self, round: int) -> list[Candidates]:
+        """The round's candidates, grouped by prompt, drawn now or read back."""
+        session, settings = self.session, self.session.phase(round).config.sample
+        total = self._total(round, settings)
+        session.watch.begin(round, "sample", total, "prompts")
+        with session.policy.rollouts():
+            for number, places in enumerate(session.chunks(total)):
+                if not session.ledger.drawn(round, "train", number):
+                    self._commit(round, number, places, settings)
+                session.watch.advance(len(places))
+        return _grouped(session.ledger.responses(round, "train"))
+
+    def _commit(self, round: int, number: int, places: range, settings: Sample) -> None:
+        began = perf_counter()
+        drawn: list[Response] = []
+        for source, n in settings.sources.items():
+            drawn += self._propose(source, n, round, number, places)
+        ordered = sorted(drawn, key=lambda r: _place(r.id))
+        law = settings.model_dump(mode="json")
+        self.session.commit_draw(round, "train", number, ordered, law, began)
+
+    def _propose(
+        self, source: str, n: int, round: int, number: int, places: range
+    ) -> Iterator[Response]:
+        """n responses from one source to each prompt of a chunk, with their names."""
+        first = sum(_before(source, self.session.phase(round).config.sample).values())
+        if source == "dataset":
+            groups = [self._item(round, i)[:n] for i in places]
+        else:
+            groups = self._draw(source, n, round, number, [self._prompt(round, i) for i in places])
+        for place, group in zip(places, groups, strict=True):
+            for k, response in enumerate(group):
+                yield replace(response, id=f"r{round}.{place}.{first + k}")
+
+    def _draw(
+        self, source: str, n: int, round: int, number: int, prompts: Sequence[Prompt]
+    ) -> list[list[Response]]:
+        session = self.session
+        rng = stream(session.config.seed, "sample", round, number, source)
+        settings = sampling(session.phase(round).config.sample)
+        with self._proposer(source) as policy:
+            groups = policy.sample(prompts, n=n, settings=settings, rng=rng)
+        return [[replace(r, source=source) for r in group] for group in groups]
+
+    def _proposer(self, source: str) -> AbstractContextManager[TransformerPolicy]:
+        session = self.session
+        return session.current() if source == "policy" else session.initial(session.policy)
+
+    def _total(self, round: int, settings: Sample) -> int:
+        pool = len(self._pool(settings))
+        if not pool:
+            what = "data.preferences or data.completions" if _ready(settings) else "data.prompts"
+            raise ConfigError(f"there is nothing to train on; give {what} a file with rows")
+        return min(pool, settings.prompts or pool)
+
+    def _pool(self, settings: Sample) -> Sequence[Any]:
+        return self.session.data.items if _ready(settings) else self.session.data.prompts
+
+    def _index(self, round: int, place: int) -> int:
+        """Which row of the pool: a new permutation every time the pool has been gone through."""
+        settings = self.session.phase(round).config.sample
+        size = len(self._pool(settings))
+        lap, row = divmod(self.session.offset(round) * self._total(round, settings) + place, size)
+        return _order(self.session.config.seed, self.session.phase(round).name, lap, size)[row]
+
+    def _prompt(self, round: int, place: int) -> Prompt:
+        settings = self.session.phase(round).config.sample
+        row = self._pool(settings)[self._index(round, place)]
+        return row.prompt if _ready(settings) else row  # type: ignore[no-any-return]
+
+    def _item(self, round: int, place: int) -> list[Response]:
+        return list(self.item(round, place).responses)
+
+    def item(self, round: int, place: int) -> Item:
+        """The ready-made row at a place of a round."""
+        return self.session.data.items[self._index(round, place)]
+
+
+def sampling(settings: Sample) -> SamplingSettings:
+    """The law that responses are drawn from."""
+    return SamplingSettings(
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        max_new_tokens=settings.max_new_tokens,
+    )
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, phase: str, lap: int, size: int) -> tuple[int, ...]:
+    """The order in which a phase goes through its pool for the lap-th time."""
+    return tuple(stream(seed, "prompts", phase, lap).permutation(size).tolist())
+
+
+def _ready(settings: Sample) -> bool:
+    return "dataset" in settings.sources
+
+
+def _before(source: str, settings: Sample) -> dict[str, int]:
+    """The sources that come before this one in a prompt's list of candidates."""
+    return dict(takewhile(lambda item: item[0] != source, settings.sources.items()))
+
+
+def _place(name: str) -> tuple[int, int]:
+    _, place, k = name.split(".")
+    return int(place), int(k)
+
+
+def _grouped(responses: Sequence[Response]) -> list[Candidates]:
+    groups: dict[int, list[Response]] = {}
+    for response in responses:
+        groups.setdefault(_place(response.id)[0], []).append(response)
+    return [Candidates(prompt=g[0].prompt, responses=tuple(g)) for g in groups.values()]

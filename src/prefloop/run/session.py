@@ -1,0 +1,130 @@
+"""What the five verbs of a run share: the settings of each round, the ledger and the models."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prefloop import plugins
+from prefloop.config import Config, Part, Phase
+from prefloop.models.references import Reference
+from prefloop.models.transformer import TransformerPolicy
+from prefloop.run.checkpoints import Checkpoints
+from prefloop.run.data import Data
+from prefloop.run.folder import RunFolder
+from prefloop.run.watch import Stop, Watch
+from prefloop.store.ledger import Ledger
+from prefloop.types import Response
+
+
+@dataclass(kw_only=True)
+class Session:
+    """One run in progress."""
+
+    config: Config
+    phases: Sequence[Phase]
+    folder: RunFolder
+    ledger: Ledger
+    checkpoints: Checkpoints
+    data: Data
+    policy: TransformerPolicy
+    initial: Reference
+    """the policy before the first round, frozen"""
+    start: Mapping[str, Tensor]
+    """what was trained, as it was before the first round; empty where no round returns to it"""
+    template: str
+    watch: Watch
+    stop: Stop
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """parts handed over from Python: `oracle`, `scorer`, `gold`"""
+    _built: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds in all phases together."""
+        return sum(phase.rounds for phase in self.phases)
+
+    def phase(self, round: int) -> Phase:
+        """The phase that a round belongs to; round 0 belongs to the first."""
+        last = 0
+        for phase in self.phases:
+            last += phase.rounds
+            if round <= last:
+                return phase
+        raise IndexError(f"round {round} of {last}")
+
+    def offset(self, round: int) -> int:
+        """How many rounds of its phase came before this one."""
+        first = 1
+        for phase in self.phases:
+            if round < first + phase.rounds:
+                return round - first
+            first += phase.rounds
+        raise IndexError(f"round {round} of {first - 1}")
+
+    def part(self, role: str, kind: str, part: Part, **context: Any) -> Any:
+        """A part ready to use; one handed over from Python comes before the config's."""
+        if role in self.given and self.given[role] is not None:
+            return self.given[role]
+        name = f"{role}/{part!r}"
+        if context or name not in self._built:
+            common = {"seed": self.config.seed, "device": str(self.policy.loaded.device)}
+            built = plugins.build(kind, part.name, part.options, **common, **context)
+            if context:
+                return built
+            self._built[name] = built
+        return self._built[name]
+
+    def chunks(self, total: int) -> list[range]:
+        """The units of work 0…total−1, cut into chunks that are committed together."""
+        size = self.config.sample.chunk
+        return [range(i, min(i + size, total)) for i in range(0, total, size)]
+
+    def commit_draw(
+        self,
+        round: int,
+        purpose: str,
+        number: int,
+        drawn: Sequence[Response],
+        settings: Mapping[str, Any],
+        began: float,
+    ) -> None:
+        """Commit one chunk of responses; then stop, if that was asked for."""
+        self.ledger.add_draw(
+            round,
+            purpose,
+            number,
+            drawn,
+            version=self.policy.version,
+            settings=dict(settings),
+            seed=f"{self.config.seed}/{purpose}/{round}/{number}",
+            seconds=perf_counter() - began,
+            template=self.template,
+        )
+        self.stop.check()
+
+    def frozen_logps(
+        self, model: str, reference: Callable[[], Any], responses: Sequence[Response]
+    ) -> dict[str, float]:
+        """log π_model of each response by id, computed once per response and kept."""
+        known = self.ledger.logps(model, [r.id for r in responses])
+        left = [r for r in responses if r.id not in known]
+        if left:
+            with reference() as policy, torch.no_grad():
+                for chunk in self.chunks(len(left)):
+                    asked = [left[i] for i in chunk]
+                    values = policy.logps(asked).double().tolist()
+                    fresh = dict(zip((r.id for r in asked), values, strict=True))
+                    self.ledger.add_logps(model, fresh)
+                    known |= fresh
+                    self.stop.check()
+        return known
+
+    @contextmanager
+    def current(self) -> Iterator[TransformerPolicy]:
+        """The policy as it stands."""
+        yield self.policy

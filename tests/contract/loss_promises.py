@@ -1,0 +1,136 @@
+"""What every loss promises. A check raises when the promise is broken."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from inspect import signature
+from typing import Any, get_type_hints
+
+import torch
+from torch import Tensor
+
+from prefloop.batches import PairLogps, PointLogps
+from worlds import pairs, points
+
+Loss = Callable[..., Tensor]
+BATCHES: dict[type, Callable[..., Any]] = {PairLogps: pairs, PointLogps: points}
+LEARNED = {PairLogps: ("a", "b"), PointLogps: ("y",)}
+
+
+def family(loss: Loss) -> type:
+    """The type of the loss's first argument."""
+    hints = get_type_hints(loss)
+    found: type = hints[next(iter(signature(loss).parameters))]
+    if found not in BATCHES:
+        raise LookupError(f"teach tests/contract/loss_promises.py to make a {found.__name__}")
+    return found
+
+
+def batch(loss: Loss, **size: Any) -> Any:
+    """A batch of the loss's family, optional fields included."""
+    return BATCHES[family(loss)](**size)
+
+
+def requiring_grad(loss: Loss, y: Any) -> tuple[Any, list[Tensor]]:
+    """The batch with gradients asked for what is learned, and those tensors."""
+    leaves = {name: getattr(y, name).clone().requires_grad_() for name in LEARNED[family(loss)]}
+    return replace(y, **leaves), list(leaves.values())
+
+
+def rows(y: Any, index: slice) -> Any:
+    """Some rows of a batch; its constants as they are."""
+    tensors = {f.name: getattr(y, f.name) for f in fields(y)}
+    return replace(y, **{k: v[index] for k, v in tensors.items() if v is not None and v.ndim})
+
+
+def one_value_per_row(loss: Loss) -> None:
+    assert loss(batch(loss, n=7)).shape == (7,)
+    assert loss(batch(loss, n=1)).shape == (1,)
+
+
+def naming_the_pair_the_other_way_round_changes_nothing(loss: Loss) -> None:
+    y = batch(loss)
+    torch.testing.assert_close(loss(y), loss(y.swap()))
+
+
+def preferring_a_pushes_a_up_and_b_down(loss: Loss) -> None:
+    """At the reference, where both are equally likely: no loss is at rest there."""
+    y = batch(loss)
+    y = replace(y, b=y.a, ref_a=y.a, ref_b=y.a, p=torch.ones_like(y.p))
+    y, leaves = requiring_grad(loss, y)
+    up, down = torch.autograd.grad(loss(y).sum(), leaves)
+    assert (up < 0).all() and (down > 0).all()
+
+
+def a_desirable_response_is_pushed_up_and_no_undesirable_one_is(loss: Loss) -> None:
+    y, leaves = requiring_grad(loss, batch(loss))
+    (slope,) = torch.autograd.grad(loss(y).sum(), leaves)
+    assert (slope[y.desirable] < 0).all() and (slope[~y.desirable] >= 0).all()
+
+
+def the_gradient_matches_finite_differences(loss: Loss) -> None:
+    y, leaves = requiring_grad(loss, batch(loss, n=5))
+    names = LEARNED[family(loss)]
+    run = lambda *found: loss(replace(y, **dict(zip(names, found, strict=True))))
+    assert torch.autograd.gradcheck(run, leaves)
+
+
+def it_is_finite_however_sure_the_policy_is(loss: Loss) -> None:
+    for spread, certain in ((1e4, False), (1e4, True), (1e-8, False)):
+        y = batch(loss, spread=spread)
+        if certain and isinstance(y, PairLogps):
+            y = replace(y, p=y.p.round())
+        y, leaves = requiring_grad(loss, y)
+        values = loss(y)
+        assert values.isfinite().all()
+        assert all(g.isfinite().all() for g in torch.autograd.grad(values.sum(), leaves))
+
+
+def a_row_is_worth_the_same_in_any_batch(loss: Loss) -> None:
+    y = batch(loss)
+    parts = [loss(rows(y, s)) for s in (slice(0, 1), slice(1, 20), slice(20, None))]
+    torch.testing.assert_close(torch.cat(parts), loss(y))
+
+
+def the_number_type_is_kept(loss: Loss) -> None:
+    y = batch(loss)
+    tensors = {f.name: getattr(y, f.name) for f in fields(y)}
+    single = {k: v.float() for k, v in tensors.items() if v is not None and v.is_floating_point()}
+    assert loss(replace(y, **single)).dtype == torch.float32
+    assert loss(y).dtype == torch.float64
+
+
+def the_batch_is_left_as_it_was(loss: Loss) -> None:
+    y, before = batch(loss), batch(loss)
+    value = loss(y)
+    assert not value.requires_grad
+    for f in fields(y):
+        if getattr(y, f.name) is not None:
+            assert torch.equal(getattr(y, f.name), getattr(before, f.name)), f.name
+
+
+def options_are_keywords_with_defaults(loss: Loss) -> None:
+    _, *options = signature(loss).parameters.values()
+    assert all(o.kind is o.KEYWORD_ONLY and o.default is not o.empty for o in options)
+
+
+def the_paper_is_named(loss: Loss) -> None:
+    assert "arXiv:" in (loss.__doc__ or "")
+
+
+OF_EVERY_LOSS = (
+    one_value_per_row,
+    the_gradient_matches_finite_differences,
+    it_is_finite_however_sure_the_policy_is,
+    a_row_is_worth_the_same_in_any_batch,
+    the_number_type_is_kept,
+    the_batch_is_left_as_it_was,
+    options_are_keywords_with_defaults,
+    the_paper_is_named,
+)
+OF_A_FAMILY: dict[type, tuple[Callable[[Loss], None], ...]] = {
+    PairLogps: (
+        naming_the_pair_the_other_way_round_changes_nothing,
+        preferring_a_pushes_a_up_and_b_down,
+    ),
+    PointLogps: (a_desirable_response_is_pushed_up_and_no_undesirable_one_is,),
+}
