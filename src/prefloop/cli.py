@@ -146,9 +146,8 @@ def _run(recipe: str, settings: list[str], folder: Path, *, table: bool) -> None
 
 def _dry_run(recipe: str, settings: list[str]) -> None:
     with _errors() as console:
-        from prefloop.run.forecast import forecast
-
         from prefloop.config import assignments
+        from prefloop.run.forecast import forecast
         from prefloop.run.main import read
 
         for line in forecast(read(recipe).override(assignments(settings))):

@@ -311,9 +311,13 @@ def _fill(tree: dict[str, Any], path: list[str], value: Any) -> None:
         _fill(tree.setdefault(first, {}), rest, value)
     elif first not in tree:
         tree[first] = value
-    elif isinstance(value, dict) and isinstance(tree[first], dict):
-        if tree[first].get("name") in (None, "", value.get("name")):
-            tree[first] = {**value, **{k: v for k, v in tree[first].items() if k != "name"}}
+    elif _same_part(tree[first], value):
+        tree[first] = {**value, **{k: v for k, v in tree[first].items() if k != "name"}}
+
+
+def _same_part(mine: Any, theirs: Any) -> bool:
+    both = isinstance(mine, dict) and isinstance(theirs, dict)
+    return both and mine.get("name") in (None, "", theirs.get("name"))
 
 
 _PART_DEFAULTS = {

@@ -54,7 +54,7 @@ class Response:
     id: str = ""
     """its name in the ledger, unique in a run; empty outside one"""
     logp: float | None = None
-    """log π(response | prompt) in nats, at temperature 1, untruncated, of the policy that drew it"""
+    """log π(response | prompt) in nats, untruncated, at temperature 1, of who drew it"""
     logp_sampling: float | None = None
     """the same under the law actually drawn from (temperature, top-p)"""
     source: Source = "policy"

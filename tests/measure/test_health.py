@@ -1,11 +1,11 @@
-"""Every check turns at its thresholds, says nothing without its numbers, and names real settings."""
+"""Every check turns at its thresholds, is silent without its numbers and names real settings."""
 
 import math
 import re
 
 import pytest
 
-from prefloop.config import Config
+from prefloop import config
 from prefloop.measure.health import CHECKS, examine, kl_range
 
 LN2 = math.log(2)
@@ -81,7 +81,7 @@ def test_advice_names_settings_that_exist(name, metrics, watch, stop):
     settings = re.findall(r"\b[a-z]+\.[a-z_]+\b", advice)
     assert settings
     for section, key in (setting.split(".") for setting in settings):
-        assert key in Config.model_fields[section].annotation.model_fields
+        assert key in config.Config.model_fields[section].annotation.model_fields
 
 
 def test_every_check_is_turned_by_some_test_above():

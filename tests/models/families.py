@@ -1,9 +1,9 @@
 """One tiny random model of each family, and texts for it."""
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
-import tiny
 import torch
 from transformers import (
     AutoModelForCausalLM,
@@ -15,6 +15,7 @@ from transformers import (
     Qwen2Config,
 )
 
+import tiny
 from prefloop.models.load import Loaded
 from prefloop.models.tree import Tree
 from prefloop.types import Prompt, Response
@@ -50,7 +51,7 @@ CONFIGS: dict[str, Any] = {
 def build(family: str, seed: int = 0) -> Any:
     """A random model; the same seed gives the same one."""
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(CONFIGS[family], dtype=torch.float32)
+    return AutoModelForCausalLM.from_config(deepcopy(CONFIGS[family]), dtype=torch.float32)
 
 
 def loaded(family: str, seed: int = 0) -> Loaded:

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from models.families import CONTEXT, build, forest, gradient, one_by_one
 from torch.nn.functional import logsigmoid
 
+from models.families import CONTEXT, build, forest, gradient, one_by_one
 from prefloop.models.padded import padded_logps
 from prefloop.models.probe import prepare
 from prefloop.models.tree import NAME, Tree, layout, plan, tree_logps

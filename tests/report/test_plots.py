@@ -50,7 +50,7 @@ def test_a_label_that_was_not_asked_for_leaves_no_win_rate_curve(metrics):
 
 def test_time_is_told_as_one_would_say_it(metrics):
     assert plots.time_per_stage(metrics).caption.startswith("2 min 37 s in total: sample 25%")
-    assert [plots.duration(s) for s in (4.2, 59.8, 192, 19200)] == [
+    assert [plots.duration(s) for s in (4.2, 59.8, 192.0, 19200.0)] == [
         "4 s",
         "1 min 0 s",
         "3 min 12 s",

@@ -86,7 +86,7 @@ def autocast(precision: str, device: torch.device) -> Callable[[], AbstractConte
 def has_bfloat16(device: torch.device) -> bool:
     """Does this device multiply bfloat16 matrices in hardware?"""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported())
     return False

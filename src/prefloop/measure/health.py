@@ -37,9 +37,9 @@ def finite_numbers(metrics: Metrics) -> Verdict | None:
     floats = [value for row in metrics for value in row.values() if isinstance(value, float)]
     if not floats:
         return None
-    broken = sum(not isfinite(value) for value in floats)
+    broken = float(sum(not isfinite(value) for value in floats))
     advice = "Lower learn.lr, or set learn.precision to float32: a metric is NaN or infinite."
-    return _judge("Metrics that are not finite", broken, advice, watch=0, stop=0)
+    return _judge("Metrics that are not finite", broken, advice, watch=0.0, stop=0.0)
 
 
 def first_step_loss(metrics: Metrics, *, watch: float = 2e-3, stop: float = 2e-2) -> Verdict | None:
@@ -178,7 +178,7 @@ def leaked_prompts(metrics: Metrics) -> Verdict | None:
     """Evaluation prompts that were trained on; one is too many."""
     seen = [n for row in metrics if (n := number(row, "eval_prompts_seen")) is not None]
     advice = "What is measured was trained on: give other prompts as data.eval_prompts."
-    return _judge("Evaluation prompts seen in training", _max(seen), advice, watch=0, stop=0)
+    return _judge("Evaluation prompts seen in training", _max(seen), advice, watch=0.0, stop=0.0)
 
 
 CHECKS: tuple[Callable[[Metrics], Verdict | None], ...] = (

@@ -6,9 +6,9 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Real
 
-Values = Sequence[float] | Float[np.ndarray, " sample"]
+Values = Sequence[float | int] | Real[np.ndarray, " sample"] | Bool[np.ndarray, " sample"]
 
 
 class Interval(NamedTuple):

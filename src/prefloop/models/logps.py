@@ -96,5 +96,5 @@ def _logits(hidden: Tensor, head: Tensor, bias: Tensor | None, wide: torch.dtype
     return logits if bias is None else logits + bias.to(wide)
 
 
-def _like(gradient: Tensor | None, value: Tensor) -> Tensor | None:
-    return None if gradient is None else gradient.to(value.dtype)
+def _like(gradient: Tensor | None, value: Tensor | None) -> Tensor | None:
+    return None if gradient is None or value is None else gradient.to(value.dtype)

@@ -38,7 +38,7 @@ class Asking:
         self.session.watch.begin(round, "ask", len(queries), "labels")
         if not queries:
             return
-        oracle = self._oracle(round, queries)
+        oracle = self._oracle(round)
         for attempt in range(1 + settings.retries):
             open_ = self._open(round, queries)
             if attempt == 0:
@@ -52,16 +52,16 @@ class Asking:
         if len(missing) > settings.max_missing * len(queries):
             raise AskError(self._complaint(round, missing, len(queries), settings.max_missing))
 
-    def _oracle(self, round: int, queries: Sequence[Query]) -> Any:
-        """The oracle; ready-made labels and what is spent are there for one that takes them."""
-        config = self.session.phase(round).config
-        context: dict[str, Any] = {"spent": self.session.ledger.spent()}
-        if "dataset" in config.sample.sources:
-            sampling = Sampling(session=self.session)
-            places = {q.id: int(q.id.split(".")[1]) for q in queries}
-            labels = {name: sampling.item(round, place).p for name, place in places.items()}
-            context["answers"] = {name: p for name, p in labels.items() if p is not None}
-        return self.session.part("oracle", "oracles", config.ask.oracle, **context)
+    def _oracle(self, round: int) -> Any:
+        """The oracle; what is spent and the ready-made labels are there for one that takes them."""
+        session = self.session
+        return session.part(
+            "oracle",
+            "oracles",
+            session.phase(round).config.ask.oracle,
+            spent=session.ledger.spent,
+            answers=Sampling(session=session).labels,
+        )
 
     def _put(self, oracle: Any, queries: Sequence[Query]) -> None:
         """Ask, and commit answers as they come; fast ones share a commit."""

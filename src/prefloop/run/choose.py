@@ -49,14 +49,14 @@ class Choosing:
     def _scored(self, round: int, candidates: Sequence[Candidates]) -> list[Candidates]:
         """With the proxy's scores, where the run has a proxy; prompts it cannot rate are left."""
         explore = self.session.phase(round).config.explore
-        if explore.scorer is None and self.session.given.get("scorer") is None:
+        if explore.scorer is None and "scorer" not in self.session.given:
             if "scores" in plugins.card("explore", explore.rule.name).needs:
                 raise ConfigError(
                     f"explore.rule={explore.rule.name} ranks candidates, but explore.scorer is not "
                     "set; name a scorer, such as reward_model or module:function"
                 )
             return list(candidates)
-        scorer = self.session.part("scorer", "oracles", explore.scorer or explore.rule)
+        scorer = self.session.part("scorer", "oracles", explore.scorer)
         flat = [r for options in candidates for r in options.responses]
         scores = iter(scorer.score(flat))
         rated = [(options, [next(scores) for _ in options.responses]) for options in candidates]

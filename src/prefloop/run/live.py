@@ -29,8 +29,9 @@ class Live:
             console=console,
             transient=True,
         )
-        fields = {"round": "", "rate": "", "left": "", "numbers": ""}
-        self._task = self._bar.add_task("starting", total=None, **fields)
+        self._task = self._bar.add_task(
+            "starting", total=None, round="", rate="", left="", numbers=""
+        )
 
     @contextmanager
     def shown(self) -> Iterator["Live"]:

@@ -22,8 +22,12 @@ from prefloop.run.summary import write_report
 from prefloop.run.track import tracked
 from prefloop.run.watch import Silent, Stop, Stopped, Watch
 
-NAMES: Metrics = dict.fromkeys(
-    ["round", "phase", "labels_total", "labels_missing", "proxy_reward_mean", "gold_reward_mean", "gold_reward_std", "kl", "win_rate", "win_rate_low", "win_rate_high", "response_length_mean", "perplexity_ref", "logp_chosen", "logp_rejected", "tokens_generated", "tokens_trained", "seconds_sample", "seconds_ask", "seconds_learn", "seconds_measure"]
+NAMES = (
+    *("round", "phase", "labels_total", "labels_missing", "proxy_reward_mean"),
+    *("gold_reward_mean", "gold_reward_std", "kl", "win_rate", "win_rate_low", "win_rate_high"),
+    *("response_length_mean", "perplexity_ref", "logp_chosen", "logp_rejected"),
+    *("tokens_generated", "tokens_trained"),
+    *("seconds_sample", "seconds_ask", "seconds_learn", "seconds_measure"),
 )
 """every line of metrics.jsonl has at least these; null where one does not apply"""
 
@@ -102,7 +106,7 @@ def _run(session: Session) -> Result:
     try:
         with tracked(session.config.track, session.folder.path) as track:
             for found in _rounds(session, len(metrics)):
-                numbers = {**NAMES, **found}
+                numbers: Metrics = dict.fromkeys(NAMES) | found
                 session.ledger.finish(numbers["round"], "metrics", numbers)
                 metrics.append(numbers)
                 session.folder.write_metrics(metrics)

@@ -126,7 +126,7 @@ class Measuring:
         known = self.session.ledger.scores(role, [r.id for r in responses])
         left = [r for r in responses if r.id not in known]
         if left:
-            scorer = self.session.part(role, "oracles", part or Part())
+            scorer = self.session.part(role, "oracles", part)
             rated = dict(zip((r.id for r in left), scorer.score(left), strict=True))
             if lost := [s.reason for s in rated.values() if isinstance(s, Missing)]:
                 self.session.watch.note(f"{role} cannot rate {len(lost)} samples: {lost[0]}")

@@ -13,7 +13,7 @@ from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import stream
 from prefloop.run.data import Item
 from prefloop.run.session import Session
-from prefloop.types import Candidates, Prompt, Response, SamplingSettings
+from prefloop.types import Candidates, Prompt, Response, SamplingSettings, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,7 @@ class Sampling:
     def _commit(self, round: int, number: int, places: range, settings: Sample) -> None:
         began = perf_counter()
         drawn: list[Response] = []
+        source: Source
         for source, n in settings.sources.items():
             drawn += self._propose(source, n, round, number, places)
         ordered = sorted(drawn, key=lambda r: _place(r.id))
@@ -44,12 +45,12 @@ class Sampling:
         self.session.commit_draw(round, "train", number, ordered, law, began)
 
     def _propose(
-        self, source: str, n: int, round: int, number: int, places: range
+        self, source: Source, n: int, round: int, number: int, places: range
     ) -> Iterator[Response]:
         """n responses from one source to each prompt of a chunk, with their names."""
         first = sum(_before(source, self.session.phase(round).config.sample).values())
         if source == "dataset":
-            groups = [self._item(round, i)[:n] for i in places]
+            groups = [list(self._item(round, i).responses[:n]) for i in places]
         else:
             groups = self._draw(source, n, round, number, [self._prompt(round, i) for i in places])
         for place, group in zip(places, groups, strict=True):
@@ -57,7 +58,7 @@ class Sampling:
                 yield replace(response, id=f"r{round}.{place}.{first + k}")
 
     def _draw(
-        self, source: str, n: int, round: int, number: int, prompts: Sequence[Prompt]
+        self, source: Source, n: int, round: int, number: int, prompts: Sequence[Prompt]
     ) -> list[list[Response]]:
         session = self.session
         rng = stream(session.config.seed, "sample", round, number, source)
@@ -66,7 +67,7 @@ class Sampling:
             groups = policy.sample(prompts, n=n, settings=settings, rng=rng)
         return [[replace(r, source=source) for r in group] for group in groups]
 
-    def _proposer(self, source: str) -> AbstractContextManager[TransformerPolicy]:
+    def _proposer(self, source: Source) -> AbstractContextManager[TransformerPolicy]:
         session = self.session
         return session.current() if source == "policy" else session.initial(session.policy)
 
@@ -92,12 +93,18 @@ class Sampling:
         row = self._pool(settings)[self._index(round, place)]
         return row.prompt if _ready(settings) else row  # type: ignore[no-any-return]
 
-    def _item(self, round: int, place: int) -> list[Response]:
-        return list(self.item(round, place).responses)
-
-    def item(self, round: int, place: int) -> Item:
-        """The ready-made row at a place of a round."""
+    def _item(self, round: int, place: int) -> Item:
         return self.session.data.items[self._index(round, place)]
+
+    def labels(self) -> dict[str, float]:
+        """Query id → the label that came with the file, for every round that reads from it."""
+        found = {}
+        for round in range(1, self.session.rounds + 1):
+            settings = self.session.phase(round).config.sample
+            for place in range(self._total(round, settings) if _ready(settings) else 0):
+                if (p := self._item(round, place).p) is not None:
+                    found[f"r{round}.{place}.0-1"] = p
+        return found
 
 
 def sampling(settings: Sample) -> SamplingSettings:

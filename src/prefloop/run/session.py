@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prefloop import plugins
-from prefloop.config import Config, Part, Phase
+from prefloop.config import Config, ConfigError, Part, Phase
 from prefloop.models.references import Reference
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.run.checkpoints import Checkpoints
@@ -66,17 +66,20 @@ class Session:
             first += phase.rounds
         raise IndexError(f"round {round} of {first - 1}")
 
-    def part(self, role: str, kind: str, part: Part, **context: Any) -> Any:
-        """A part ready to use; one handed over from Python comes before the config's."""
-        if role in self.given and self.given[role] is not None:
+    def part(self, role: str, kind: str, part: Part | None, **context: Any) -> Any:
+        """A part ready to use, built once; one handed over from Python comes before the config's.
+
+        Values of `context` that are callable are called when the part is built.
+        """
+        if role in self.given:
             return self.given[role]
+        if part is None:
+            raise ConfigError(f"the run needs a {role}, but the config names none")
         name = f"{role}/{part!r}"
-        if context or name not in self._built:
-            common = {"seed": self.config.seed, "device": str(self.policy.loaded.device)}
-            built = plugins.build(kind, part.name, part.options, **common, **context)
-            if context:
-                return built
-            self._built[name] = built
+        if name not in self._built:
+            found = {"seed": self.config.seed, "device": str(self.policy.loaded.device), **context}
+            values = {k: value() if callable(value) else value for k, value in found.items()}
+            self._built[name] = plugins.build(kind, part.name, part.options, **values)
         return self._built[name]
 
     def chunks(self, total: int) -> list[range]:

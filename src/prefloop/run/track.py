@@ -57,8 +57,12 @@ def _wandb(folder: Path) -> Iterator[Sink]:
     except ImportError as error:
         raise ConfigError(_missing("wandb")) from error
     run = wandb.init(dir=str(folder), id=folder.name, resume="allow")
+
+    def write(numbers: Mapping[str, float], round: int) -> None:
+        run.log(dict(numbers), step=round)
+
     try:
-        yield lambda numbers, round: run.log(dict(numbers), step=round)
+        yield write
     finally:
         run.finish()
 

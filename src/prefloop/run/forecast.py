@@ -1,0 +1,125 @@
+"""A dry run: what would be sampled, asked and trained, how long, how much memory and disk."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+from prefloop.config import Config, Phase
+from prefloop.engine.single import settle_threads
+from prefloop.models.load import Loaded, load
+from prefloop.models.transformer import TransformerPolicy
+from prefloop.rng import stream
+from prefloop.run.data import Data, Given
+from prefloop.run.data import load as load_data
+from prefloop.run.open import phases_of, require
+from prefloop.run.sample import sampling
+from prefloop.store.text import Encoder
+
+PROBE = 8  # prompts sampled and learned from, to see how fast this machine is
+
+
+def forecast(
+    config: Config, given: Given | None = None, parts: Mapping[str, Any] | None = None
+) -> Iterator[str]:
+    """Lines that say what the run would do; loads the model, reads the data, writes nothing."""
+    phases = phases_of(config)
+    require(phases, given or Given(), parts or {})
+    final = phases[-1].config
+    threads = settle_threads(final.model.threads)
+    loaded = load(final.model)
+    encoder = Encoder(
+        loaded.tokenizer,
+        context=loaded.context,
+        template=final.model.template,
+        overflow=final.data.overflow,
+    )
+    data = load_data(final, encoder, given or Given())
+    size = sum(p.numel() for p in loaded.model.parameters())
+    yield f"model     {final.model.path}: {size / 1e6:.1f} M parameters on {loaded.device}"
+    yield f"data      {len(data.prompts)} prompts, {len(data.items)} ready-made rows, "
+    yield f"          {len(data.eval_prompts)} prompts held out; {_counts(data)}"
+    if data.items:
+        first = data.items[0].responses[0]
+        yield "first example:\n" + encoder.show(first.prompt, first.tokens)
+    speed = _speed(loaded, data, final)
+    for phase in phases:
+        yield from _phase(phase, data, speed)
+    yield _memory(loaded, final)
+    yield _disk(loaded, final, phases)
+    yield f"speed     probed on {PROBE} prompts with {threads} threads; oracle time is not included"
+
+
+def _counts(data: Data) -> str:
+    return ", ".join(f"{number} {what}" for what, number in data.counts.items())
+
+
+def _phase(phase: Phase, data: Data, speed: tuple[float, float]) -> Iterator[str]:
+    sample, learn = phase.config.sample, phase.config.learn
+    ready = "dataset" in sample.sources
+    pool = len(data.items if ready else data.prompts)
+    prompts = min(pool, sample.prompts or pool)
+    drawn = 0 if ready else prompts * sum(sample.sources.values())
+    asked = min(prompts, phase.config.ask.labels or prompts) if _compares(phase) else 0
+    rows = asked or prompts
+    steps = -(-rows // learn.batch) * learn.epochs
+    seconds = drawn * speed[0] + rows * learn.epochs * speed[1]
+    seconds += 2 * phase.config.measure.prompts * speed[0] / phase.config.measure.every
+    yield f"phase     {phase.name}: {phase.rounds} rounds; each round"
+    yield f"  sample  {prompts} prompts × {dict(sample.sources)}: {drawn} responses to draw"
+    yield f"  choose  {phase.config.explore.rule.name}"
+    oracle = phase.config.ask.oracle.name if phase.config.ask.oracle else "yours"
+    yield f"  ask     {asked} labels of {oracle}; {asked * phase.rounds} in all"
+    yield f"  learn   {steps} steps of {learn.loss.name}, {learn.batch} rows each, lr {learn.lr:g}"
+    whole = _duration(seconds * phase.rounds)
+    yield f"  time    about {_duration(seconds)} a round, {whole} in all"
+
+
+def _compares(phase: Phase) -> bool:
+    return sum(phase.config.sample.sources.values()) > 1
+
+
+def _speed(loaded: Loaded, data: Data, config: Config) -> tuple[float, float]:
+    """(seconds to draw a response, seconds to learn from a row), by doing a little of each."""
+    policy = TransformerPolicy(loaded, tokens=config.learn.tokens)
+    rng = stream(config.seed, "forecast")
+    prompts = (data.prompts or data.eval_prompts)[:PROBE]
+    began = perf_counter()
+    drawn = policy.sample(prompts, n=2, settings=sampling(config.sample), rng=rng)
+    flat = [replace(r, id=str(i)) for i, r in enumerate(r for group in drawn for r in group)]
+    draw = (perf_counter() - began) / max(1, len(flat))
+    began = perf_counter()
+    policy.logps(flat).sum().backward()  # type: ignore[no-untyped-call]
+    loaded.model.zero_grad(set_to_none=True)
+    return draw, (perf_counter() - began) / max(1, len(drawn))
+
+
+def _memory(loaded: Loaded, config: Config) -> str:
+    """Weights, gradients, Adam's moments, the reference and the logits of a micro-batch."""
+    parameters = list(loaded.model.parameters())
+    held = sum(p.numel() * p.element_size() for p in parameters)
+    trained = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
+    copies = int(config.model.adapter == "none" and config.learn.resident)
+    text = loaded.model.config.get_text_config()
+    width = text.hidden_size * text.num_hidden_layers * 16
+    active = config.learn.tokens * width * (0.2 if config.model.gradient_checkpointing else 1) * 2
+    total = held * (1 + copies) + 3 * trained + active
+    return (
+        f"memory    about {total / 1e9:.2f} GB: weights, gradients, moments, reference, activations"
+    )
+
+
+def _disk(loaded: Loaded, config: Config, phases: list[Phase]) -> str:
+    trained = [p for p in loaded.model.parameters() if p.requires_grad]
+    checkpoint = 3 * sum(p.numel() * p.element_size() for p in trained)
+    whole = sum(p.numel() * p.element_size() for p in loaded.model.parameters())
+    total = checkpoint * (config.checkpoint.keep + 2) + 2 * whole
+    limit = config.checkpoint.disk_gb
+    over = f" — above checkpoint.disk_gb={limit:g}" if limit and total > limit * 1e9 else ""
+    return f"disk      about {total / 1e9:.2f} GB: checkpoints, two policies{over}; and the ledger"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
