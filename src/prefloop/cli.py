@@ -71,7 +71,7 @@ def run(
 def report(folder: Annotated[Path, typer.Argument(help="a run folder")]) -> None:
     """Write report.html anew from a run folder, while it runs or afterwards."""
     with _errors():
-        from prefloop.run.summary import write_report
+        from prefloop.runs.summary import write_report
 
         typer.echo(write_report(folder))
 
@@ -95,7 +95,7 @@ def export(
             "say what to export: --labels FILE.parquet, --policy FOLDER, or both"
         )
     with _errors():
-        from prefloop.run import export as exporting
+        from prefloop.runs import export as exporting
 
         if labels is not None:
             typer.echo(f"{exporting.labels(folder, labels)} labels in {labels}")
@@ -131,9 +131,9 @@ def _run(recipe: str, settings: list[str], folder: Path, *, table: bool) -> None
     with _errors() as console:
         from prefloop.config import assignments
         from prefloop.report.table import console_table
-        from prefloop.run.live import Live
-        from prefloop.run.main import read, run
-        from prefloop.run.open import phases_of
+        from prefloop.runs.live import Live
+        from prefloop.runs.main import read, run
+        from prefloop.runs.open import phases_of
 
         config = read(recipe).override(assignments(settings))
         live = Live(console, sum(phase.rounds for phase in phases_of(config)))
@@ -147,8 +147,8 @@ def _run(recipe: str, settings: list[str], folder: Path, *, table: bool) -> None
 def _dry_run(recipe: str, settings: list[str]) -> None:
     with _errors() as console:
         from prefloop.config import assignments
-        from prefloop.run.forecast import forecast
-        from prefloop.run.main import read
+        from prefloop.runs.forecast import forecast
+        from prefloop.runs.main import read
 
         for line in forecast(read(recipe).override(assignments(settings))):
             console.print(line, highlight=False, markup=False)

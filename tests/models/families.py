@@ -51,7 +51,8 @@ CONFIGS: dict[str, Any] = {
 def build(family: str, seed: int = 0) -> Any:
     """A random model; the same seed gives the same one."""
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(deepcopy(CONFIGS[family]), dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(deepcopy(CONFIGS[family]), dtype=torch.float32)
+    return model.eval()
 
 
 def loaded(family: str, seed: int = 0) -> Loaded:

@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from models.families import CONTEXT, build, forest, gradient, one_by_one
+from prefloop.models.load import checkpoint_gradients
 from prefloop.models.padded import padded_logps
 from prefloop.models.probe import prepare
 from prefloop.models.tree import NAME, Tree, layout, plan, tree_logps
@@ -78,8 +79,11 @@ def test_gradient_checkpointing_changes_no_gradient():
     model = build("llama")
     prepare(model, CONTEXT)
     expected = loss_and_gradient(model.train(), tree_logps)
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    forwards = []
+    model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: forwards.append(1))
+    checkpoint_gradients(model)
     torch.testing.assert_close(loss_and_gradient(model, tree_logps), expected)
+    assert len(forwards) == 2
 
 
 def test_a_response_never_sees_its_sibling_nor_another_tree():

@@ -5,7 +5,7 @@ from math import exp, log
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def metrics():
     return [one_round(n, n / 12) for n in range(13)]
 

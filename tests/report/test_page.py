@@ -12,7 +12,7 @@ from prefloop.report.page import Asked, Example, Summary, render, rounds_table, 
 HOSTILE = "<script>alert('owned')</script><img src=x onerror=alert(1)>&amp;"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def summary(metrics):
     return Summary(
         title="online_dpo on testbed",
@@ -27,6 +27,11 @@ def summary(metrics):
         config_yaml="recipe: online_dpo\n",
         versions={"prefloop": "0.1.0"},
     )
+
+
+@pytest.fixture(scope="module")
+def html(summary):
+    return render(summary)
 
 
 class Page(HTMLParser):
@@ -56,62 +61,51 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_page_holds_every_section(summary):
-    html = render(summary)
+def test_the_page_holds_every_section(html):
     ids = ("numbers", "reward", "health", "samples", "diagnostics", "preferences", "rounds")
     for name in (*ids, "time", "setup"):
         assert f'<section id="{name}">' in html
 
 
-def test_every_tag_is_closed_where_it_was_opened(summary):
-    assert Page(render(summary)).open == []
+def test_every_tag_is_closed_where_it_was_opened(html):
+    assert Page(html).open == []
 
 
-def test_every_id_is_unique(summary):
-    ids = [value for name, value in Page(render(summary)).attributes if name == "id"]
+def test_every_id_is_unique(html):
+    ids = [value for name, value in Page(html).attributes if name == "id"]
     assert len(ids) == len(set(ids))
 
 
-def test_a_drawing_refers_only_to_its_own_parts(summary):
-    html = render(summary)
+def test_a_drawing_refers_only_to_its_own_parts(html):
     ids = set(re.findall(r'\bid="([^"]+)"', html))
     used = re.findall(r'(?:url\(#|href="#)([^")]+)', html)
     assert used
     assert set(used) <= ids
 
 
-def test_nothing_is_fetched_from_anywhere(summary):
-    html = render(summary)
+def test_nothing_is_fetched_from_anywhere(html):
     sources = [v for n, v in Page(html).attributes if n in ("src", "href", "xlink:href", "action")]
     assert all(value.startswith(("#", "data:")) for value in sources)
     assert not re.search(r"@import|url\((?!#)", html)
     assert "script" not in Page(html).tags
 
 
-@pytest.mark.parametrize("place", ["title", "status", "created", "config_yaml"])
-def test_markup_in_a_plain_field_is_shown_not_obeyed(metrics, place):
-    page = Page(render(Summary(**{"title": "run", "metrics": metrics, place: HOSTILE})))
-    assert not {"script", "img"} & set(page.tags)
-    assert HOSTILE in page.text
-
-
-def test_markup_in_samples_notes_and_versions_is_shown_not_obeyed(metrics):
-    example = Example(prompt=HOSTILE, before=HOSTILE, after=HOSTILE)
-    asked = Asked(prompt=HOSTILE, a=HOSTILE, b=HOSTILE, p=0.5)
-    page = Page(
-        render(
-            Summary(
-                title="run",
-                metrics=[{**row, "judges": {HOSTILE: 1.0}} for row in metrics],
-                notes=[HOSTILE],
-                examples=[example],
-                preferences=[asked],
-                versions={HOSTILE: HOSTILE},
-            )
-        )
+def test_markup_in_foreign_text_is_shown_not_obeyed(metrics):
+    hostile = Summary(
+        title=HOSTILE,
+        created=HOSTILE,
+        metrics=[{**row, "judges": {HOSTILE: 1.0}} for row in metrics[:2]],
+        notes=[HOSTILE],
+        examples=[Example(prompt=HOSTILE, before=HOSTILE, after=HOSTILE)],
+        preferences=[Asked(prompt=HOSTILE, a=HOSTILE, b=HOSTILE, p=0.5)],
+        config_yaml=HOSTILE,
+        versions={HOSTILE: HOSTILE},
     )
+    page = Page(render(hostile))
     assert not {"script", "img"} & set(page.tags)
-    assert page.text.count(HOSTILE) == 1 + 1 + 3 + 3 + 2
+    titles, judge, created, notes, samples, asked, config, versions = 2, 1, 1, 1, 3, 3, 1, 2
+    expected = titles + judge + created + notes + samples + asked + config + versions
+    assert page.text.count(HOSTILE) == expected
 
 
 def test_a_page_without_numbers_says_so():
@@ -136,31 +130,31 @@ def test_offline_dpo_without_a_gold_scorer_has_a_page(metrics):
     assert 'id="reward"' not in html
 
 
-def test_long_empty_and_odd_texts_are_shown_whole(metrics):
+def test_long_empty_and_odd_texts_are_shown_whole():
     texts = ("word " * 20_000, "x" * 50_000, "", "\u202eright to left", "\ud800 half a pair")
     examples = [Example(prompt=t, before=t, after=t) for t in texts]
-    page = Page(render(Summary(title="run", metrics=metrics, examples=examples)))
+    page = Page(render(Summary(title="run", metrics=[], examples=examples)))
     assert page.text.count("(empty)") == 2
     assert page.text.count("x" * 50_000) == 3
 
 
-def test_a_written_page_is_the_rendered_one_and_leaves_nothing_beside_it(summary, tmp_path):
+def test_a_written_page_is_the_rendered_one_and_leaves_nothing_beside_it(summary, html, tmp_path):
     write(summary, tmp_path / "report.html")
-    assert (tmp_path / "report.html").read_text(encoding="utf-8") == render(summary)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == html
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_text_that_is_no_unicode_is_still_written(metrics, tmp_path):
+def test_text_that_is_no_unicode_is_still_written(tmp_path):
     odd = [Example(prompt="p", before="\ud800", after="")]
-    write(Summary(title="run", metrics=metrics, examples=odd), tmp_path / "report.html")
+    write(Summary(title="run", metrics=[], examples=odd), tmp_path / "report.html")
     assert "After" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_same_run_gives_the_same_page(summary):
-    assert render(summary) == render(summary)
+def test_the_same_run_gives_the_same_page(summary, html):
+    assert render(summary) == html
 
 
-def test_the_table_of_very_many_rounds_keeps_the_first_and_the_last(metrics):
+def test_the_table_of_very_many_rounds_keeps_the_first_and_the_last():
     _, rows = rounds_table([{"round": n, "kl": 0.0} for n in range(5000)])
     assert len(rows) == 200
     assert (rows[0][0], rows[-1][0]) == ("0", "4999")

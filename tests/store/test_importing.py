@@ -133,6 +133,11 @@ def test_an_hh_transcript_is_a_chat_that_keeps_its_own_plain_text(row):
     )
 
 
+def test_a_text_that_is_no_whole_hh_transcript_is_plain():
+    half = FIRST.removesuffix("\n\nAssistant:")
+    assert only(prompts([{"prompt": half}])) == Prompt(text=half)
+
+
 def test_an_hh_answer_that_goes_on_as_both_speakers_is_one_answer():
     runs_on = " So.\n\nHuman: Really?\n\nAssistant: Yes."
     pair = only(preferences([{"chosen": FIRST + runs_on, "rejected": FIRST + " No."}]))

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import (
     Tokenizer,
@@ -185,6 +185,7 @@ def test_an_empty_prompt_is_the_token_texts_start_after(name):
     st.sampled_from(["byte-level", "byte-level with a prefix space", "sentencepiece BPE"]),
     st.sampled_from([Prompt(text="the film"), QUESTION]),
 )
+@example(" To be", "sentencepiece BPE", Prompt(text="the film"))
 def test_decoding_undoes_encoding(text, name, prompt):
     border = encoder(TOKENIZERS[name])
     assert border.decode(prompt, border.encode_response(prompt, text)) == text
@@ -208,6 +209,12 @@ def test_a_chats_own_plain_markup_is_kept():
     prompt = Prompt(text="\n\nHuman: why?\n\nAssistant:", messages=QUESTION.messages)
     tokens = encoder().encode_prompt(prompt, 1).tokens
     assert PLAIN.decode(tokens) == "<s>" + prompt.text
+
+
+def test_a_chats_own_plain_markup_may_end_in_its_own_space():
+    prompt = Prompt(text="Q: why?\nA: ", messages=QUESTION.messages)
+    encoded, (response,) = encoder().encode(prompt, "the turkey")
+    assert PLAIN.decode([*encoded.tokens, *response]) == f"<s>{prompt.text}the turkey</s>"
 
 
 def test_a_chat_is_what_the_template_renders_up_to_the_end_of_the_turn():
@@ -327,8 +334,22 @@ def test_a_prompt_cut_to_fit_keeps_its_end_and_its_bos(name):
     assert border.counts == Counts(kept=1, truncated=1)
 
 
-def test_the_bos_a_chat_template_writes_survives_the_cut():
-    tokenizer = wrap(byte_level(), template="<s>" + CHATML)
+def test_a_prompt_that_just_fits_is_left_alone():
+    whole = encoder().encode_prompt(LONG, 8)
+    border = encoder(context=len(whole.tokens) + 8, overflow="keep_end")
+    assert border.encode_prompt(LONG, 8) == whole
+    assert border.counts == Counts(kept=1)
+
+
+def test_a_prompt_cut_to_its_bos_alone_is_dropped():
+    border = encoder(context=9, overflow="keep_end")
+    assert border.encode_prompt(LONG, 8) is None
+    assert len(border.encode_prompt(LONG, 7).tokens) == 2
+
+
+@pytest.mark.parametrize("around", ["<s> $A", "$A"])
+def test_the_bos_a_chat_template_writes_survives_the_cut(around):
+    tokenizer = wrap(byte_level(), around=around, template="<s>" + CHATML)
     cut = encoder(tokenizer, context=20, overflow="keep_end").encode_prompt(LONG, 8).tokens
     assert len(cut) == 12
     assert cut[0] == BOS

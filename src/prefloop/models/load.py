@@ -1,6 +1,7 @@
 """A causal language model from a Hugging Face folder or hub id, ready to sample and to train."""
 
 import logging
+import warnings
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.utils.logging import disable_progress_bar
 
 from prefloop import config
 from prefloop.config import ConfigError
@@ -32,6 +34,7 @@ class Loaded:
 def load(settings: config.Model) -> Loaded:
     """The model as `settings` ask for it; ConfigError says what is wrong with a model that cannot
     be had. Dropout is off everywhere: a model in training mode computes what it does in use."""
+    disable_progress_bar()
     path = location(settings.path)
     device = find_device(settings.device)
     architecture = _architecture(path, settings)
@@ -40,7 +43,7 @@ def load(settings: config.Model) -> Loaded:
     model = _weights(path, architecture, device, settings)
     _check_vocabulary(model, tokenizer, settings.path)
     if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        checkpoint_gradients(model)
     if settings.adapter != "none":
         model = _adapted(model, settings)
     return Loaded(model.train(), tokenizer, device, context)
@@ -70,6 +73,12 @@ def find_device(name: str) -> torch.device:
             f"model.device {name!r} cannot be used here ({reason}); auto finds one that can"
         ) from None
     return device
+
+
+def checkpoint_gradients(model: Any) -> None:
+    """Keep only each layer's input, and compute the rest again on the way back."""
+    enable = getattr(model, "activation_checkpointing_enable", None)  # its name since 5.2x
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def save(loaded: Loaded, folder: Path) -> None:
@@ -222,7 +231,7 @@ def _adapted(model: Any, settings: config.Model) -> Any:
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     if settings.adapter == "qlora":
-        model = prepare_model_for_kbit_training(model, settings.gradient_checkpointing)
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     listed = [name.strip() for name in settings.lora_targets.split(",")]
     targets = "all-linear" if listed == ["all-linear"] else listed
     adapter = LoraConfig(
@@ -233,7 +242,9 @@ def _adapted(model: Any, settings: config.Model) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, adapter)
+        with warnings.catch_warnings():  # peft asks transformers by a name that is to be renamed
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(model, adapter)
     except ValueError as error:
         raise ConfigError(
             f"model.lora_targets {settings.lora_targets!r} does not fit this model; use "

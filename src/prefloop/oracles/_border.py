@@ -28,7 +28,7 @@ def finite(value: Any) -> float | Missing:
     return number if math.isfinite(number) else Missing(f"expected a number, got {value!r}")
 
 
-def must_compare(inner: Oracle, owner: str) -> None:
+def must_compare(inner: object, owner: str) -> None:
     """ValueError unless `inner` can be asked about pairs."""
     if not isinstance(inner, Oracle):
         raise ValueError(
@@ -37,7 +37,7 @@ def must_compare(inner: Oracle, owner: str) -> None:
         )
 
 
-def must_score(scorer: Scorer, owner: str) -> None:
+def must_score(scorer: object, owner: str) -> None:
     """ValueError unless `scorer` rates single responses."""
     if not isinstance(scorer, Scorer):
         raise ValueError(

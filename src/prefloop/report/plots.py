@@ -202,9 +202,9 @@ def time_per_stage(metrics: Metrics) -> Plot | None:
 
 def duration(seconds: float) -> str:
     """As one would say it: 42 s, 3 min 12 s, 5 h 20 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
     minutes, left = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{left} s"
     return f"{minutes} min {left} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 

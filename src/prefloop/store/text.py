@@ -263,8 +263,6 @@ class Encoder:
         )
 
     def _ids(self, text: str, *, add_special_tokens: bool = False) -> Tokens:
-        if not text:  # some tokenizers make a lone space of nothing
-            return ()
         found = self.tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)
         return tuple(found["input_ids"])
 

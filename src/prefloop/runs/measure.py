@@ -12,8 +12,8 @@ import torch
 from prefloop.config import Part
 from prefloop.measure import alignment
 from prefloop.rng import stream
-from prefloop.run.sample import sampling
-from prefloop.run.session import Session
+from prefloop.runs.sample import sampling
+from prefloop.runs.session import Session
 from prefloop.types import Missing, Prompt, Response, SamplingSettings
 
 Numbers = dict[str, Any]

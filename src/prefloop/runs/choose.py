@@ -10,7 +10,7 @@ import numpy as np
 from prefloop import plugins
 from prefloop.config import ConfigError
 from prefloop.rng import stream
-from prefloop.run.session import Session
+from prefloop.runs.session import Session
 from prefloop.types import Candidates, Missing, Query
 
 

@@ -15,12 +15,12 @@ from prefloop.models.load import load_weights, weights
 from prefloop.models.references import Reference, Stored, adapters_off, resident
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import key
-from prefloop.run import data
-from prefloop.run.checkpoints import Checkpoints, size_gb
-from prefloop.run.data import Given
-from prefloop.run.folder import FolderError, RunFolder
-from prefloop.run.session import Session
-from prefloop.run.watch import Stop, Watch
+from prefloop.runs import data
+from prefloop.runs.checkpoints import Checkpoints, size_gb
+from prefloop.runs.data import Given
+from prefloop.runs.folder import FolderError, RunFolder
+from prefloop.runs.session import Session
+from prefloop.runs.watch import Stop, Watch
 from prefloop.store.ledger import Ledger
 from prefloop.store.text import Encoder
 

@@ -13,10 +13,10 @@ from prefloop import plugins
 from prefloop.config import Config, ConfigError, Part, Phase
 from prefloop.models.references import Reference
 from prefloop.models.transformer import TransformerPolicy
-from prefloop.run.checkpoints import Checkpoints
-from prefloop.run.data import Data
-from prefloop.run.folder import RunFolder
-from prefloop.run.watch import Stop, Watch
+from prefloop.runs.checkpoints import Checkpoints
+from prefloop.runs.data import Data
+from prefloop.runs.folder import RunFolder
+from prefloop.runs.watch import Stop, Watch
 from prefloop.store.ledger import Ledger
 from prefloop.types import Response
 

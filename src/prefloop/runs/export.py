@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from prefloop.config import Config, parse
-from prefloop.run.folder import FolderError
+from prefloop.runs.folder import FolderError
 from prefloop.store.exporting import write_preferences
 from prefloop.store.ledger import Ledger
 
@@ -26,7 +26,7 @@ def labels(folder: Path, target: Path) -> int:
 def policy(folder: Path, target: Path, round: int | None) -> int:
     """The policy after a round (default: the last) as a Hugging Face folder; returns the round."""
     from prefloop.models.load import load, load_weights, save
-    from prefloop.run.checkpoints import Checkpoints
+    from prefloop.runs.checkpoints import Checkpoints
 
     config = written(folder)
     checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint)

@@ -11,8 +11,8 @@ from typing import Any
 from prefloop.config import ConfigError, Sample
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import stream
-from prefloop.run.data import Item
-from prefloop.run.session import Session
+from prefloop.runs.data import Item
+from prefloop.runs.session import Session
 from prefloop.types import Candidates, Prompt, Response, SamplingSettings, Source
 
 

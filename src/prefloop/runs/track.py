@@ -43,11 +43,12 @@ def _tensorboard(folder: Path) -> Iterator[Sink]:
     except ImportError as error:
         raise ConfigError(_missing("tensorboard")) from error
     with SummaryWriter(str(folder / "tensorboard")) as writer:
-        yield (
-            lambda numbers, round: (
-                [writer.add_scalar(name, value, round) for name, value in numbers.items()] and None
-            )
-        )
+
+        def write(numbers: Mapping[str, float], round: int) -> None:
+            for name, value in numbers.items():
+                writer.add_scalar(name, value, round)
+
+        yield write
 
 
 @contextmanager

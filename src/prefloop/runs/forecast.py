@@ -10,10 +10,10 @@ from prefloop.engine.single import settle_threads
 from prefloop.models.load import Loaded, load
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import stream
-from prefloop.run.data import Data, Given
-from prefloop.run.data import load as load_data
-from prefloop.run.open import phases_of, require
-from prefloop.run.sample import sampling
+from prefloop.runs.data import Data, Given
+from prefloop.runs.data import load as load_data
+from prefloop.runs.open import phases_of, require
+from prefloop.runs.sample import sampling
 from prefloop.store.text import Encoder
 
 PROBE = 8  # prompts sampled and learned from, to see how fast this machine is

@@ -15,8 +15,8 @@ from prefloop.learn.collate import Row, responses_of
 from prefloop.learn.learner import Learner, Plan
 from prefloop.learn.step import Tally
 from prefloop.models.load import load_weights, weights
-from prefloop.run.checkpoints import Checkpoint
-from prefloop.run.session import Session
+from prefloop.runs.checkpoints import Checkpoint
+from prefloop.runs.session import Session
 from prefloop.types import Preference, content_hash
 
 

@@ -7,8 +7,8 @@ from math import isfinite
 from time import monotonic
 from typing import Any
 
-from prefloop.run.sample import Sampling
-from prefloop.run.session import Session
+from prefloop.runs.sample import Sampling
+from prefloop.runs.session import Session
 from prefloop.types import Answer, Missing, Preference, Query
 
 _TOGETHER = 0.02  # seconds: answers that arrive faster than this share a commit

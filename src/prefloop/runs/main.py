@@ -9,18 +9,18 @@ from typing import Any, Literal
 from prefloop.config import Config, load, parse
 from prefloop.loop import Metrics, Parts, online
 from prefloop.models.load import load_weights, save
-from prefloop.run.ask import Asking
-from prefloop.run.checkpoints import size_gb
-from prefloop.run.choose import Choosing
-from prefloop.run.data import Given
-from prefloop.run.learn import Learning
-from prefloop.run.measure import Measuring
-from prefloop.run.open import opened
-from prefloop.run.sample import Sampling
-from prefloop.run.session import Session
-from prefloop.run.summary import write_report
-from prefloop.run.track import tracked
-from prefloop.run.watch import Silent, Stop, Stopped, Watch
+from prefloop.runs.ask import Asking
+from prefloop.runs.checkpoints import size_gb
+from prefloop.runs.choose import Choosing
+from prefloop.runs.data import Given
+from prefloop.runs.learn import Learning
+from prefloop.runs.measure import Measuring
+from prefloop.runs.open import opened
+from prefloop.runs.sample import Sampling
+from prefloop.runs.session import Session
+from prefloop.runs.summary import write_report
+from prefloop.runs.track import tracked
+from prefloop.runs.watch import Silent, Stop, Stopped, Watch
 
 NAMES = (
     *("round", "phase", "labels_total", "labels_missing", "proxy_reward_mean"),

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from prefloop.config import Checkpoint as Settings
-from prefloop.run.folder import FolderError
+from prefloop.runs.folder import FolderError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,154 @@
+"""Sequence-classification models from a folder, with their own tokenizer and template."""
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+import tiny
+from prefloop.oracles._errors import OracleError
+from prefloop.oracles.reward_model import RewardModel
+from prefloop.types import Missing, Prompt, Response
+from worlds import response
+
+RESPONSES = [response(text) for text in (" good", " a much longer answer, this", "", " bad", " x")]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return tiny.reward_model(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory):
+    return tiny.reward_model(tmp_path_factory.mktemp("chat"), template=tiny.CHAT)
+
+
+def by_hand(path: str, text: str) -> float:
+    """The score of one text on its own, read with transformers alone."""
+    model = AutoModelForSequenceClassification.from_pretrained(path)
+    ids = torch.tensor([tiny.tokenizer()(text, add_special_tokens=False)["input_ids"]])
+    return model(input_ids=ids).logits.item()
+
+
+def test_a_padded_batch_scores_each_text_as_on_its_own(plain):
+    scores = RewardModel(path=plain).score(RESPONSES)
+    expected = [by_hand(plain, r.prompt.text + r.text) for r in RESPONSES]
+    assert scores == pytest.approx(expected, abs=1e-5)
+    assert len(set(scores)) == len(RESPONSES)
+
+
+@pytest.mark.parametrize("tokens", [1, 40, 100])
+def test_the_token_budget_changes_no_score(plain, tokens):
+    expected = RewardModel(path=plain).score(RESPONSES)
+    assert RewardModel(path=plain, tokens=tokens).score(RESPONSES) == pytest.approx(
+        expected, abs=1e-5
+    )
+
+
+def test_no_batch_is_larger_than_the_budget(plain, monkeypatch):
+    seen = []
+    model = RewardModel(path=plain, tokens=50)
+    forward = model._model.forward
+    monkeypatch.setattr(
+        model._model, "forward", lambda **x: seen.append(x["input_ids"].shape) or forward(**x)
+    )
+    model.score(RESPONSES)
+    assert len(seen) > 1 and all(rows * time <= 50 for rows, time in seen)
+
+
+def test_a_chat_template_gives_the_prompt_to_the_user(chat):
+    (score,) = RewardModel(path=chat).score([response(" good")])
+    assert score == pytest.approx(
+        by_hand(chat, "<user>the film is a</s><assistant> good</s>"), abs=1e-5
+    )
+
+
+def test_the_messages_of_a_chat_prompt_are_kept(chat):
+    messages = ({"role": "user", "content": "hm"}, {"role": "assistant", "content": "hi"})
+    messages += ({"role": "user", "content": "ok"},)
+    (score,) = RewardModel(path=chat).score(
+        [Response(prompt=Prompt(text="hm hi ok", messages=messages), text="no")]
+    )
+    text = "<user>hm</s><assistant>hi</s><user>ok</s><assistant>no</s>"
+    assert score == pytest.approx(by_hand(chat, text), abs=1e-5)
+
+
+def test_plain_text_can_be_asked_for(chat):
+    (score,) = RewardModel(path=chat, template="plain").score([response(" good")])
+    assert score == pytest.approx(by_hand(chat, "the film is a good"), abs=1e-5)
+
+
+def test_a_template_that_is_not_there_is_refused(plain):
+    with pytest.raises(ValueError, match=r"has no chat template; set template to plain or auto"):
+        RewardModel(path=plain, template="chat")
+
+
+def test_a_head_that_is_not_in_the_folder_is_refused(tmp_path):
+    with pytest.raises(
+        OracleError, match=r"lacks score\.weight: its scores .* random weights; give"
+    ):
+        RewardModel(path=tiny.language_model(tmp_path))
+
+
+@pytest.mark.parametrize("missing", ["nowhere", "."])
+def test_a_folder_that_holds_no_model_is_named(tmp_path, missing):
+    path = str(tmp_path / missing)
+    with pytest.raises(OracleError, match=r"cannot load a reward model from '"):
+        RewardModel(path=path)
+
+
+def test_a_text_that_is_too_long_has_no_score(plain):
+    long = response(" word" * 20)
+    short, missing = RewardModel(path=plain).score([response(" good"), long])
+    assert isinstance(short, float)
+    assert missing == Missing("113 tokens do not lie in 1..64")
+
+
+def test_or_the_score_of_its_end(plain):
+    long = response(" word" * 20)
+    (score,) = RewardModel(path=plain, overflow="keep_end", max_tokens=10).score([long])
+    assert score == pytest.approx(by_hand(plain, " word word"), abs=1e-5)
+
+
+def test_an_empty_text_has_no_score(plain):
+    empty = Response(prompt=Prompt(text=""), text="")
+    assert RewardModel(path=plain).score([empty]) == [Missing("0 tokens do not lie in 1..64")]
+
+
+def test_a_model_without_padding_scores_one_text_at_a_time(tmp_path):
+    path = tiny.reward_model(tmp_path, pad_token_id=None)
+    tiny.tokenizer(pad_token="</s>").save_pretrained(path)
+    scores = RewardModel(path=path).score(RESPONSES)
+    assert scores == pytest.approx(
+        [by_hand(path, r.prompt.text + r.text) for r in RESPONSES], abs=1e-5
+    )
+
+
+class TestSeveralLabels:
+    def test_one_must_be_named(self, tmp_path):
+        path = tiny.reward_model(tmp_path, num_labels=3)
+        with pytest.raises(ValueError, match=r"3 labels \(0: LABEL_0, .*\); set label to the good"):
+            RewardModel(path=path)
+        with pytest.raises(ValueError, match=r"label must lie in 0..2, got 3"):
+            RewardModel(path=path, label=3)
+
+    def test_the_score_is_the_log_odds_of_that_label(self, tmp_path):
+        path = tiny.reward_model(tmp_path, num_labels=3)
+        scores = [RewardModel(path=path, label=i).score(RESPONSES[:1])[0] for i in range(3)]
+        probabilities = torch.tensor(scores).sigmoid()
+        torch.testing.assert_close(probabilities.sum(), torch.tensor(1.0))
+
+    def test_independent_ratings_are_their_own_logits(self, tmp_path):
+        path = tiny.reward_model(tmp_path, num_labels=2, problem_type="regression")
+        model = AutoModelForSequenceClassification.from_pretrained(path)
+        ids = torch.tensor([tiny.tokenizer()("the film is a good")["input_ids"]])
+        expected = model(input_ids=ids).logits[0].tolist()
+        found = [RewardModel(path=path, label=i).score(RESPONSES[:1])[0] for i in range(2)]
+        assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_half_precision_scores_are_near_and_still_floats(plain):
+    exact = RewardModel(path=plain).score(RESPONSES)
+    rough = RewardModel(path=plain, dtype="bfloat16").score(RESPONSES)
+    assert all(type(score) is float for score in rough)
+    assert rough == pytest.approx(exact, rel=0.1, abs=0.1) and rough != exact
