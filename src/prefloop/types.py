@@ -32,7 +32,7 @@ class Prompt:
 
     text: str
     """the plain text, or the messages as a person would read them"""
-    messages: tuple[Message, ...] = ()
+    messages: tuple[Message, ...] = field(default=(), hash=False)
     """the chat so far; empty for a plain prompt"""
     tokens: tuple[int, ...] = ()
     """the prompt as the model sees it; made once, by `store.text.Encoder`"""

@@ -3,10 +3,10 @@
 import logging
 
 import pytest
-import tiny
 import torch
-from models.families import build, forest, gradient, loaded, one_by_one, prompt, responses
 
+import tiny
+from models.families import build, forest, gradient, loaded, one_by_one, prompt, responses
 from prefloop.config import Model
 from prefloop.models.load import load, load_weights, weights
 from prefloop.models.references import Stored, adapters_off, resident

@@ -30,6 +30,11 @@ def test_the_interval_is_of_the_round_that_the_value_is_of(metrics):
     assert named([*metrics, unmeasured], "Win rate").interval == "0.76 to 0.86"
 
 
+def test_a_win_rate_says_who_judged_where_that_is_known(metrics):
+    judged = [{**row, "win_judge": "proxy"} for row in metrics]
+    assert named(judged, "Win rate").unit == "against the start, by proxy"
+
+
 def test_labels_are_counted_in_thousands(metrics):
     assert named(metrics, "Labels spent").after == "1\u2009536"
 

@@ -125,7 +125,9 @@ def test_one_round_has_numbers_and_no_lines(metrics):
 
 def test_offline_dpo_without_a_gold_scorer_has_a_page(metrics):
     known = ("round", "kl", "loss", "accuracy", "response_length_mean", "nll_ref", "eos_rate")
-    html = render(Summary(title="run", metrics=[{k: r[k] for k in known} for r in metrics[:2]]))
+    rows = [{k: row[k] for k in known} | {"eval_accuracy": 0.5} for row in metrics[:2]]
+    html = render(Summary(title="run", metrics=rows))
+    assert "on held-out labels" in html
     assert 'id="diagnostics"' in html
     assert 'id="reward"' not in html
 

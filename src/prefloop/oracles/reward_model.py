@@ -108,11 +108,11 @@ def _load(path: str, dtype: str, trust: bool) -> tuple[Any, Any]:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             path, dtype=dtype, trust_remote_code=trust, output_loading_info=True
         )
-    except OSError as error:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
+    except (OSError, ValueError) as error:
         raise OracleError(
             f"cannot load a reward model from {path!r}: {str(error).splitlines()[0]}"
         ) from error

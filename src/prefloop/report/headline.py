@@ -53,6 +53,7 @@ QUANTITIES = (
         unit="at equal length",
         has_before=False,
     ),
+    Quantity(metric="eval_accuracy", name="Accuracy", unit="on held-out labels"),
     Quantity(metric="kl", name="KL from the start", unit="nats a sequence", digits=1),
     Quantity(metric="labels_total", name="Labels spent", digits=0, has_before=False),
     Quantity(metric="proxy_reward_mean", name="Proxy reward", unit="mean score"),
@@ -85,11 +86,14 @@ def _key_number(metrics: Metrics, quantity: Quantity) -> Iterator[KeyNumber]:
     after = latest(later if quantity.has_before else metrics, key)
     if before is None and after is None:
         return
-    row = next((row for row in reversed(later) if number(row, key) is not None), {})
+    row: Mapping[str, Any] = next(
+        (row for row in reversed(later) if number(row, key) is not None), {}
+    )
     limits = [number(row, f"{key.removesuffix('_mean')}_{end}") for end in ("low", "high")]
+    judge = f", by {row['win_judge']}" if key == "win_rate" and row.get("win_judge") else ""
     texts = [_text(value, quantity.digits) for value in (before, after, *limits)]
     known = dict(zip(("before", "after", "low", "high"), texts, strict=True))
-    yield KeyNumber(name=quantity.name, unit=quantity.unit, **known)
+    yield KeyNumber(name=quantity.name, unit=quantity.unit + judge, **known)
 
 
 def _text(value: float | None, digits: int) -> str:

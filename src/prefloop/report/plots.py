@@ -18,6 +18,18 @@ MANY = 60
 """rounds above which points lose their markers and bars are joined"""
 
 
+STANDARDISED = (
+    "change, round-0 std",
+    "Change in mean reward since round 0, in standard deviations of the initial policy's "
+    "responses. Gold falling while the proxy rises is over-optimisation.",
+)
+RAW = (
+    "mean reward",
+    "Mean score on the evaluation prompts, one point a round, in the scorer's own unit.",
+)
+"""the unit of the axis, and the caption, of rewards drawn either way"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
     """A finished drawing with what a reader needs to read it."""
@@ -60,18 +72,11 @@ def reward_against_kl(metrics: Metrics) -> list[Plot | None]:
     proxy = Series(metric="proxy_reward_mean", label="proxy", colour=ORANGE, dash="--", marker="s")
     scaled = [_standardised(metrics, series.metric) for series in (gold, proxy)]
     if all(scaled):
-        return [_against_kl(scaled, (gold, proxy), "Reward against KL", STANDARDISED)]
+        return [_against_kl(scaled, (gold, proxy), "Reward against KL", *STANDARDISED)]
     return [
-        _against_kl([metrics], (series,), f"{series.label.capitalize()} reward against KL", RAW)
+        _against_kl([metrics], (series,), f"{series.label.capitalize()} reward against KL", *RAW)
         for series in (gold, proxy)
     ]
-
-
-STANDARDISED = (
-    "Change in mean reward since round 0, in standard deviations of the initial policy's "
-    "responses. Gold falling while the proxy rises is over-optimisation."
-)
-RAW = "Mean score on the evaluation prompts, one point a round, in the scorer's own unit."
 
 
 def win_rate_by_labels(metrics: Metrics) -> Plot | None:
@@ -94,9 +99,9 @@ def win_rate_by_labels(metrics: Metrics) -> Plot | None:
     axes.set(xlabel="labels spent", ylabel="win rate", ylim=(min(low, 0.4), min(high, 1.02)))
     legend(axes)
     title = "Win rate against labels spent"
-    caption = (
-        "Against the initial policy on held-out prompts, ties one half; dotted: no difference."
-    )
+    judge = next((row["win_judge"] for row in reversed(metrics) if row.get("win_judge")), None)
+    by = f" by {judge}" if judge else ""
+    caption = f"Against the initial policy{by} on held-out prompts, ties one half; dotted: equal."
     return Plot(title=title, caption=caption, svg=svg(figure, "win", title))
 
 
@@ -149,10 +154,11 @@ PANELS: tuple[dict[str, Any], ...] = (
     {
         "name": "answers",
         "title": "Answers",
-        "caption": "How often the policy's own order agrees with the label, and how many are ties.",
+        "caption": "How often the policy's own order agrees with the label; how many are ties.",
         "unit": "share",
         "series": (
             Series(metric="accuracy", label="accuracy"),
+            Series(metric="eval_accuracy", label="held out", colour=GREEN, dash="-.", marker="^"),
             Series(metric="ties", label="ties", colour=ORANGE, dash="--", marker="s"),
         ),
     },
@@ -209,7 +215,7 @@ def duration(seconds: float) -> str:
 
 
 def _against_kl(
-    columns: Sequence[Metrics], series: Sequence[Series], title: str, caption: str
+    columns: Sequence[Metrics], series: Sequence[Series], title: str, unit: str, caption: str
 ) -> Plot | None:
     """The series, each from its own table, over KL; the ends of the first one are named."""
     figure, axes = canvas()
@@ -217,7 +223,6 @@ def _against_kl(
     if not any(drawn):
         return None
     _name_ends(axes, columns[0], series[0].metric)
-    unit = "change, round-0 std" if caption is STANDARDISED else "mean reward"
     axes.set(xlabel="KL from the initial policy, nats a sequence", ylabel=unit)
     if len(series) > 1:
         legend(axes)

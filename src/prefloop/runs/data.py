@@ -1,7 +1,7 @@
 """What a run reads: prompts and ready-made rows, encoded once, with the held-out part set aside."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from prefloop import testbed
@@ -9,7 +9,7 @@ from prefloop.config import Config, ConfigError
 from prefloop.rng import key
 from prefloop.store import importing
 from prefloop.store.files import read_rows
-from prefloop.store.text import Encoder
+from prefloop.store.text import Counts, Encoder
 from prefloop.types import Prompt, Response
 
 Rows = Iterable[Mapping[str, Any]]
@@ -61,7 +61,7 @@ def load(config: Config, encoder: Encoder, given: Given) -> Data:
     if not held:
         every = {p.id: p for p in [*prompts, *(i.prompt for i in items)]}
         chosen = [p for p in every.values() if _held_out(p, config)]
-        held = _encoded(chosen, encoder, reserve)
+        held = _encoded(chosen, replace(encoder, counts=Counts()), reserve)
         prompts = [p for p in prompts if not _held_out(p, config)]
     test = {p.id for p in held}
     _refuse_overlap([p for p in prompts if p.id in test])

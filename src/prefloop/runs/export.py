@@ -19,8 +19,7 @@ def labels(folder: Path, target: Path) -> int:
         answered = [p for r in range(1, last + 1) for p in ledger.preferences(r)]
     finally:
         ledger.close()
-    write_preferences(answered, target)
-    return len(answered)
+    return write_preferences(answered, target)
 
 
 def policy(folder: Path, target: Path, round: int | None) -> int:

@@ -1,7 +1,7 @@
 """Measure: what the alignment did to the policy, on prompts it was never trained on."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from statistics import fmean
 from time import perf_counter
@@ -76,7 +76,7 @@ class Measuring:
         rng = stream(session.config.seed, purpose, round, number)
         groups = session.policy.sample(prompts, n=1, settings=settings, rng=rng)
         drawn = [
-            replace(group[0], id=f"{purpose}{round}.{place}.0")
+            session.named(group[0], f"{purpose}{round}.{place}.0", "policy")
             for place, group in zip(places, groups, strict=True)
         ]
         session.commit_draw(round, purpose, number, drawn, asdict(settings), began)

@@ -10,8 +10,8 @@ import torch
 from prefloop import plugins
 from prefloop.config import Config, ConfigError, Phase
 from prefloop.engine.single import settle_threads
+from prefloop.models.load import Loaded, load_weights, weights
 from prefloop.models.load import load as load_model
-from prefloop.models.load import load_weights, weights
 from prefloop.models.references import Reference, Stored, adapters_off, resident
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import key
@@ -103,6 +103,7 @@ def _session(
         template=config.model.template,
         overflow=config.data.overflow,
     )
+    _let_stop(loaded, encoder)
     found = data.load(config, encoder, given)
     policy = TransformerPolicy(
         loaded, precision=config.sample.precision, tokens=config.learn.tokens
@@ -119,14 +120,21 @@ def _session(
         policy=policy,
         initial=_initial(policy, resident_copy=config.learn.resident),
         start=weights(loaded.model) if returns else {},
-        template=encoder.template_hash,
+        encoder=encoder,
         watch=watch,
         stop=stop,
         given={name: part for name, part in parts.items() if part is not None},
     )
-    _introduce(session, encoder)
+    _introduce(session)
     _restore(session)
     return session
+
+
+def _let_stop(loaded: Loaded, encoder: Encoder) -> None:
+    """Let the sampler end where the data's responses end: at the template's end of turn too."""
+    settings = loaded.model.generation_config
+    named = settings.eos_token_id if isinstance(settings.eos_token_id, list) else []
+    settings.eos_token_id = sorted({*named, *encoder.ends})
 
 
 def _initial(policy: TransformerPolicy, *, resident_copy: bool) -> Reference:
@@ -136,7 +144,7 @@ def _initial(policy: TransformerPolicy, *, resident_copy: bool) -> Reference:
     return resident(policy) if resident_copy else Stored(weights(policy.model))
 
 
-def _introduce(session: Session, encoder: Encoder) -> None:
+def _introduce(session: Session) -> None:
     """Say what was read, and show the first example as the model will see it."""
     counts, found = session.data.counts, session.data
     read = f"{len(found.prompts)} prompts, {len(found.items)} ready-made rows"
@@ -145,7 +153,7 @@ def _introduce(session: Session, encoder: Encoder) -> None:
     session.watch.note(f"{read}, {held} prompts held out{'; ' + lost if lost else ''}")
     if found.items:
         first = found.items[0].responses[0]
-        session.watch.note("first example:\n" + encoder.show(first.prompt, first.tokens))
+        session.watch.note("first example:\n" + session.encoder.show(first.prompt, first.tokens))
 
 
 def _restore(session: Session) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 from time import perf_counter
@@ -55,7 +55,7 @@ class Sampling:
             groups = self._draw(source, n, round, number, [self._prompt(round, i) for i in places])
         for place, group in zip(places, groups, strict=True):
             for k, response in enumerate(group):
-                yield replace(response, id=f"r{round}.{place}.{first + k}")
+                yield self.session.named(response, f"r{round}.{place}.{first + k}", source)
 
     def _draw(
         self, source: Source, n: int, round: int, number: int, prompts: Sequence[Prompt]
@@ -64,8 +64,7 @@ class Sampling:
         rng = stream(session.config.seed, "sample", round, number, source)
         settings = sampling(session.phase(round).config.sample)
         with self._proposer(source) as policy:
-            groups = policy.sample(prompts, n=n, settings=settings, rng=rng)
-        return [[replace(r, source=source) for r in group] for group in groups]
+            return policy.sample(prompts, n=n, settings=settings, rng=rng)
 
     def _proposer(self, source: Source) -> AbstractContextManager[TransformerPolicy]:
         session = self.session

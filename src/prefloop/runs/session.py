@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +18,8 @@ from prefloop.runs.data import Data
 from prefloop.runs.folder import RunFolder
 from prefloop.runs.watch import Stop, Watch
 from prefloop.store.ledger import Ledger
-from prefloop.types import Response
+from prefloop.store.text import Encoder
+from prefloop.types import Response, Source
 
 
 @dataclass(kw_only=True)
@@ -36,7 +37,7 @@ class Session:
     """the policy before the first round, frozen"""
     start: Mapping[str, Tensor]
     """what was trained, as it was before the first round; empty where no round returns to it"""
-    template: str
+    encoder: Encoder
     watch: Watch
     stop: Stop
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -87,6 +88,13 @@ class Session:
         size = self.config.sample.chunk
         return [range(i, min(i + size, total)) for i in range(0, total, size)]
 
+    def named(self, response: Response, name: str, source: Source) -> Response:
+        """A response under its name in the ledger; a sample's text reads as in a file."""
+        if source == "dataset":
+            return replace(response, id=name)
+        text = self.encoder.decode(response.prompt, response.tokens)
+        return replace(response, id=name, text=text, source=source)
+
     def commit_draw(
         self,
         round: int,
@@ -106,7 +114,7 @@ class Session:
             settings=dict(settings),
             seed=f"{self.config.seed}/{purpose}/{round}/{number}",
             seconds=perf_counter() - began,
-            template=self.template,
+            template=self.encoder.template_hash,
         )
         self.stop.check()
 
