@@ -117,12 +117,12 @@ def test_noise_pulls_an_answer_towards_its_opposite():
 
 
 def test_sampled_noise_flips_at_the_rate_and_the_same_answers_again():
-    queries = [query("a", "b", str(i)) for i in range(4000)]
+    queries = [query("a", "b", str(i)) for i in range(2000)]
     oracle = Noisy(inner=Says(p=lambda q: 1.0), rate=0.2, sampled=True)
     found = labels(oracle, queries)
     assert set(found.values()) == {0.0, 1.0}
-    flipped = sum(p == 0.0 for p in found.values()) / 4000
-    assert abs(flipped - 0.2) < 4 * (0.16 / 4000) ** 0.5
+    flipped = sum(p == 0.0 for p in found.values()) / 2000
+    assert abs(flipped - 0.2) < 4 * (0.16 / 2000) ** 0.5
     assert labels(oracle, queries[::-1]) == found
 
 

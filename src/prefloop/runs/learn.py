@@ -28,13 +28,12 @@ class Learning:
     _learners: dict[str, Learner] = field(default_factory=dict)
 
     def __call__(self, round: int, preferences: Sequence[Preference]) -> dict[str, Any]:
-        """Train on the round's rows; return what training looked like."""
+        """Train on the round's rows, now or in a run before this one; say how training went."""
         ledger = self.session.ledger
         if ledger.finished(round, "learn") is None:
             began = perf_counter()
             metrics = self._learn(round, preferences)
-            metrics["seconds_learn"] = perf_counter() - began
-            ledger.finish(round, "learn", metrics)
+            ledger.finish(round, "learn", metrics | {"seconds_learn": perf_counter() - began})
             self.session.checkpoints.drop_partial(round)
         return ledger.finished(round, "learn") or {}
 
@@ -45,19 +44,17 @@ class Learning:
         ref = self._reference(round, rows, settings)
         plan = Plan.of(len(rows), settings, session.config.seed, round)
         self._commit_plan(round, plan, rows)
-        tally, first, done = self._begin(round, learner, settings)
+        leg = _Leg(session=session, round=round, learner=learner)
+        leg.begin(settings)
         session.watch.begin(round, "learn", len(plan.batches), "steps")
-        session.watch.advance(done)
-        for step in learner.steps(rows, ref, plan, done=done):
-            done += 1
-            first = first or step.means()
-            tally.add(step)
-            session.watch.advance(1, tokens=step.tokens)
-            self._between_steps(round, done, len(plan.batches), learner, tally, first, settings)
-        session.policy.version = round
-        session.checkpoints.save(self._point(round, -1, learner, tally, first))
-        expected = self._expected(round, rows, plan, ref, learner, settings)
-        return _metrics(rows, tally, first, expected)
+        session.watch.advance(leg.done)
+        for step in learner.steps(rows, ref, plan, done=leg.done):
+            leg.took(step, last=leg.done + 1 == len(plan.batches))
+        leg.finish()
+        first = [rows[i] for i in plan.batches[0]]
+        starts_there = _starts_at_reference(round, settings) and _is_pairwise(learner)
+        expected = learner.loss_at_reference(first, ref) if starts_there else None
+        return _metrics(rows, leg) | {"loss_expected_first": expected}
 
     def _learner(self, round: int) -> Learner:
         """One learner per phase, so that its optimizer lives on between rounds."""
@@ -66,25 +63,10 @@ class Learning:
             part = phase.config.learn.loss
             loss = plugins.build("losses", part.name, part.options)
             learner = Learner(self.session.policy, loss, phase.config.learn)
-            self._learners = {phase.name: learner}
             if self.session.offset(round) > 0:
                 learner.load_state_dict(self.session.checkpoints.load(round - 1).optimizer)
+            self._learners = {phase.name: learner}
         return self._learners[phase.name]
-
-    def _begin(
-        self, round: int, learner: Learner, settings: Learn
-    ) -> tuple[Tally, dict[str, float], int]:
-        """Where to start: at the round's beginning, or where a killed run left off."""
-        point = self.session.checkpoints.load_partial(round)
-        if point is not None:
-            load_weights(self.session.policy.model, dict(point.weights))
-            learner.load_state_dict(point.optimizer)
-            return Tally(**point.detail["tally"]), point.detail["first"], point.step
-        if settings.init_from == "pi0":
-            load_weights(self.session.policy.model, dict(self.session.start))
-        if settings.optimizer == "fresh":
-            learner.load_state_dict({})
-        return Tally(), {}, 0
 
     def _rows(self, round: int, preferences: Sequence[Preference], learner: Learner) -> list[Row]:
         """What the round learns from, in committed order: answers, or single responses."""
@@ -102,7 +84,7 @@ class Learning:
 
     def _committed(self, round: int, learner: Learner) -> Sequence[Row]:
         ledger = self.session.ledger
-        if learner.stepper.family is PairLogps or ledger.queries(round):
+        if _is_pairwise(learner) or ledger.queries(round):
             return ledger.preferences(round)
         return ledger.responses(round, "train")
 
@@ -134,63 +116,80 @@ class Learning:
                 f"{detail['threads']}: its weights may differ in the last bits"
             )
 
-    def _between_steps(
-        self,
-        round: int,
-        done: int,
-        total: int,
-        learner: Learner,
-        tally: Tally,
-        first: dict[str, float],
-        settings: Learn,
-    ) -> None:
-        """Leave a restart point where one is due, or where the run is asked to stop."""
+
+@dataclass(kw_only=True)
+class _Leg:
+    """One round's learning under way: what a restart must know."""
+
+    session: Session
+    round: int
+    learner: Learner
+    done: int = 0
+    """optimizer steps taken"""
+    tally: Tally = field(default_factory=Tally)
+    first: dict[str, float] = field(default_factory=dict)
+    """what the first step reported"""
+
+    def begin(self, settings: Learn) -> None:
+        """Start at the round's beginning, or where a killed run left off."""
+        model = self.session.policy.model
+        point = self.session.checkpoints.load_partial(self.round)
+        if point is not None:
+            load_weights(model, dict(point.weights))
+            self.learner.load_state_dict(point.optimizer)
+            self.tally, self.first = Tally(**point.detail["tally"]), point.detail["first"]
+            self.done = point.step
+            return
+        if settings.init_from == "pi0":
+            load_weights(model, dict(self.session.start))
+        if settings.optimizer == "fresh":
+            self.learner.load_state_dict({})
+
+    def took(self, step: Tally, *, last: bool) -> None:
+        """Count a step; leave a restart point where one is due or the run is asked to stop."""
+        self.done += 1
+        self.first = self.first or step.means()
+        self.tally.add(step)
+        self.session.watch.advance(1, tokens=step.tokens)
         every = self.session.config.checkpoint.steps
-        due = every is not None and done % every == 0 and done < total
+        due = every is not None and self.done % every == 0 and not last
         if due or self.session.stop.asked:
-            self.session.checkpoints.save(self._point(round, done, learner, tally, first))
+            self._save(self.done)
         self.session.stop.check()
 
-    def _point(
-        self, round: int, step: int, learner: Learner, tally: Tally, first: dict[str, float]
-    ) -> Checkpoint:
-        detail = {"tally": vars(tally), "first": first}
-        return Checkpoint(
-            round=round,
-            step=step,
-            weights=weights(self.session.policy.model),
-            optimizer=learner.state_dict(),
-            detail=detail,
+    def finish(self) -> None:
+        """The policy is now the round's."""
+        self.session.policy.version = self.round
+        self._save(-1)
+
+    def _save(self, step: int) -> None:
+        self.session.checkpoints.save(
+            Checkpoint(
+                round=self.round,
+                step=step,
+                weights=weights(self.session.policy.model),
+                optimizer=self.learner.state_dict(),
+                detail={"tally": vars(self.tally), "first": self.first},
+            )
         )
 
-    def _expected(
-        self,
-        round: int,
-        rows: Sequence[Row],
-        plan: Plan,
-        ref: dict[str, float],
-        learner: Learner,
-        settings: Learn,
-    ) -> float | None:
-        """The first step's loss at π = π_ref, where the round starts at its reference."""
-        at_start = settings.reference == "previous" and settings.init_from == "previous"
-        if learner.stepper.family is not PairLogps:
-            return None
-        if not (at_start or round == 1 or settings.reference == settings.init_from):
-            return None
-        return learner.loss_at_reference([rows[i] for i in plan.batches[0]], ref)
+
+def _is_pairwise(learner: Learner) -> bool:
+    return learner.stepper.family is PairLogps
 
 
-def _metrics(
-    rows: Sequence[Row], tally: Tally, first: dict[str, float], expected: float | None
-) -> dict[str, Any]:
+def _starts_at_reference(round: int, settings: Learn) -> bool:
+    """Does the round begin with π = π_ref, so that its first loss is known?"""
+    return round == 1 or settings.reference == settings.init_from
+
+
+def _metrics(rows: Sequence[Row], leg: _Leg) -> dict[str, Any]:
     pairs = [row for row in rows if isinstance(row, Preference)]
     ties = sum(row.p == 0.5 for row in pairs)
     return {
-        **tally.means(),
-        "loss_first": first["loss"],
-        "loss_expected_first": expected,
+        **leg.tally.means(),
+        "loss_first": leg.first["loss"],
         "rows": len(rows),
         "ties": ties / len(pairs) if pairs else None,
-        "tokens_trained": tally.tokens,
+        "tokens_trained": leg.tally.tokens,
     }

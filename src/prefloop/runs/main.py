@@ -100,28 +100,34 @@ def _callable(part: Any) -> Any:
 
 
 def _run(session: Session) -> Result:
+    """Do the rounds that are left, and leave the folder fit to be read."""
+    metrics: list[Metrics] = session.ledger.details("metrics")
     status: Status = "finished"
-    done = [session.ledger.finished(r, "metrics") for r in range(session.rounds + 1)]
-    metrics: list[Metrics] = [m for m in done if m is not None]
     try:
         with tracked(session.config.track, session.folder.path) as track:
+            _check_limits(session, metrics)
             for found in _rounds(session, len(metrics)):
-                numbers: Metrics = dict.fromkeys(NAMES) | found
-                session.ledger.finish(numbers["round"], "metrics", numbers)
-                metrics.append(numbers)
-                session.folder.write_metrics(metrics)
-                session.checkpoints.prune(best_round(metrics))
-                session.watch.measured(numbers)
-                track(numbers)
-                if _over(session, numbers):
-                    status = "limit"
-                    break
+                metrics.append(dict.fromkeys(NAMES) | found)
+                _commit(session, metrics)
+                track(metrics[-1])
+                _check_limits(session, metrics)
                 session.stop.check()
     except Stopped:
         status = "stopped"
         session.watch.note(f"stopped; the same command continues in {session.folder.path}")
+    except _LimitReached as limit:
+        status = "limit"
+        session.watch.note(str(limit))
     _leave(session, metrics, status)
     return Result(folder=session.folder.path, status=status, metrics=metrics)
+
+
+def _commit(session: Session, metrics: Sequence[Metrics]) -> None:
+    """A round is over: its numbers to the ledger, to metrics.jsonl and to whoever watches."""
+    session.ledger.finish(metrics[-1]["round"], "metrics", metrics[-1])
+    session.folder.write_metrics(metrics)
+    session.checkpoints.prune(best_round(metrics))
+    session.watch.measured(metrics[-1])
 
 
 def _rounds(session: Session, done: int) -> Iterator[Metrics]:
@@ -138,17 +144,21 @@ def _rounds(session: Session, done: int) -> Iterator[Metrics]:
     return chain(first, online(parts, range(max(done, 1), session.rounds + 1)))
 
 
-def _over(session: Session, numbers: Metrics) -> bool:
-    """Has the run reached a limit that ends it?"""
-    limits, kl = session.config.limits, numbers.get("kl")
-    if limits.kl is not None and kl is not None and kl > limits.kl:
-        session.watch.note(f"KL is {kl:.1f} nats, above limits.kl={limits.kl:g}: stopping here")
-        return True
-    disk = session.config.checkpoint.disk_gb
-    if disk is not None and (used := size_gb(session.folder.path)) > disk:
-        session.watch.note(f"the folder holds {used:.3g} GB, above checkpoint.disk_gb={disk:g}")
-        return True
-    return False
+class _LimitReached(Exception):
+    """The run goes no further; says which limit and its value."""
+
+
+def _check_limits(session: Session, metrics: Sequence[Metrics]) -> None:
+    """Raise _LimitReached when the last round crossed a limit that ends the run."""
+    limit, kl = session.config.limits.kl, metrics[-1].get("kl") if metrics else None
+    if limit is not None and kl is not None and kl > limit:
+        raise _LimitReached(f"KL is {kl:.1f} nats, above limits.kl={limit:g}: the run ends here")
+    disk, used = session.config.checkpoint.disk_gb, size_gb(session.folder.path)
+    if disk is not None and used > disk:
+        raise _LimitReached(
+            f"the run folder holds {used:.3g} GB, above checkpoint.disk_gb={disk:g}: the run ends "
+            "here; raise it and run the same command again to go on"
+        )
 
 
 def best_round(metrics: Sequence[Metrics]) -> int | None:
@@ -162,11 +172,10 @@ def best_round(metrics: Sequence[Metrics]) -> int | None:
 
 def _leave(session: Session, metrics: Sequence[Metrics], status: Status) -> None:
     """What a person finds afterwards: the policy, the best policy and the report."""
-    last = session.policy.version
-    if metrics and last == metrics[-1]["round"]:
-        save(session.policy.loaded, session.folder.policy)
-        best = best_round(metrics)
-        if best is not None and best != last and best in session.checkpoints.rounds():
-            load_weights(session.policy.model, dict(session.checkpoints.load(best).weights))
-            save(session.policy.loaded, session.folder.best)
+    kept = session.checkpoints.rounds()
+    last, best = metrics[-1]["round"] if metrics else 0, best_round(metrics)
+    for round, folder in ((last, session.folder.policy), (best, session.folder.best)):
+        if round in kept:
+            load_weights(session.policy.model, dict(session.checkpoints.load(round).weights))
+            save(session.policy.loaded, folder)
     write_report(session.folder.path, status=status)
