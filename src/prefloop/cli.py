@@ -1,5 +1,6 @@
 """The command line. Nothing heavy is imported before a command needs it."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -160,6 +161,7 @@ class _errors:
     def __enter__(self) -> Any:
         from rich.console import Console
 
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         return Console()
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:

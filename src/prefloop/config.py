@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -211,7 +211,7 @@ class Config(Section):
     track: Track = Track()
 
     @model_validator(mode="after")
-    def _parts_exist(self) -> Self:
+    def _parts_exist(self) -> "Config":
         for kind, part in self.parts():
             if part.name:  # a nameless part waits for its recipe
                 plugins.check(kind, part.name, part.options)

@@ -20,10 +20,8 @@ def gold_and_proxy(*rows):
 
 
 def likelihood(chosen, rejected):
-    return [
-        {"logp_chosen": -40.0, "logp_rejected": -40.0},
-        {"logp_chosen": chosen, "logp_rejected": rejected},
-    ]
+    reference = {"logp_chosen_ref": -40.0, "logp_rejected_ref": -40.0}
+    return [{}, {"logp_chosen": chosen, "logp_rejected": rejected, **reference}]
 
 
 def lengths(growth, gold=0.0):
@@ -45,7 +43,7 @@ def missing(share):
 
 
 AT_THE_THRESHOLDS = [
-    ("First loss", lambda x: first_loss(x), 2e-3, 2e-2),
+    ("First loss", lambda x: first_loss(x), 5e-3, 5e-2),
     ("Chosen log-prob", lambda x: likelihood(-40 * (1 + x), -60.0), 0.1, 0.5),
     ("Length growing", lambda x: lengths(x), 0.25, 1.0),
     ("Proxy up", lambda x: gold_and_proxy((0, 0), (4, 1), (4 - 2 * x, 2)), 0.2, 0.5),

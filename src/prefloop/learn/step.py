@@ -130,6 +130,8 @@ def _numbers(y: PairLogps | PointLogps, losses: Tensor) -> dict[str, float]:
             "margin": right.sum(),
             "logp_chosen": torch.where(first, y.a, y.b).sum(),
             "logp_rejected": torch.where(first, y.b, y.a).sum(),
+            "logp_chosen_ref": torch.where(first, y.ref_a, y.ref_b).sum(),
+            "logp_rejected_ref": torch.where(first, y.ref_b, y.ref_a).sum(),
         }
     else:
         numbers["logp_chosen"] = y.y.sum()

@@ -49,14 +49,22 @@ def divergence(
     }
 
 
-def rewards(scores: Sequence[float]) -> Numbers:
-    """Mean and spread of a gold reward; `gold_positive` reads it as log-odds: mean σ(score)."""
-    sigmoid = [1 / (1 + exp(-max(-50.0, min(50.0, score)))) for score in scores]
+def reward(name: str, scores: Sequence[float]) -> Numbers:
+    """Mean, spread and 95 % interval of a score, under its name."""
+    mean, low, high = mean_interval(scores)
     return {
-        "gold_reward_mean": fmean(scores),
-        "gold_reward_std": pstdev(scores),
-        "gold_positive": fmean(sigmoid),
+        f"{name}_reward_mean": mean,
+        f"{name}_reward_low": low,
+        f"{name}_reward_high": high,
+        f"{name}_reward_std": pstdev(scores),
     }
+
+
+def positive(scores: Sequence[float]) -> Numbers:
+    """Mean σ(score): the probability of a kind text, for scores that are log-odds."""
+    found = [1 / (1 + exp(-max(-50.0, min(50.0, score)))) for score in scores]
+    mean, low, high = mean_interval(found)
+    return {"gold_positive": mean, "gold_positive_low": low, "gold_positive_high": high}
 
 
 def against(

@@ -42,11 +42,11 @@ def finite_numbers(metrics: Metrics) -> Verdict | None:
     return _judge("Metrics that are not finite", broken, advice, watch=0.0, stop=0.0)
 
 
-def first_step_loss(metrics: Metrics, *, watch: float = 2e-3, stop: float = 2e-2) -> Verdict | None:
+def first_step_loss(metrics: Metrics, *, watch: float = 5e-3, stop: float = 5e-2) -> Verdict | None:
     """Largest gap between a round's first loss and the loss's value at π = π_ref.
 
-    Relative to that value, or absolute where it is below one. Float32 gives about 1e-6, bfloat16
-    up to about 2e-3; a wrong template, a mask or dropout gives more.
+    Relative to that value, or absolute where it is below one. Float32 gives about 1e-6,
+    bfloat16 4e-3 on long responses; a wrong template, a mask or dropout gives more.
     """
     gaps = [
         abs(first - expected) / max(abs(expected), 1.0)
@@ -64,13 +64,15 @@ def first_step_loss(metrics: Metrics, *, watch: float = 2e-3, stop: float = 2e-2
 def likelihood_falls(metrics: Metrics, *, watch: float = 0.1, stop: float = 0.5) -> Verdict | None:
     """How much of the chosen responses' log-probability was lost, where the rejected fell as well.
 
-    Relative to its first value; zero where one of the two rose (arXiv:2402.13228, 2410.08847).
+    Relative to the reference's on the same rows; zero where one of the two rose
+    (arXiv:2402.13228, 2410.08847).
     """
-    chosen, rejected = trend(metrics, "logp_chosen"), trend(metrics, "logp_rejected")
-    if not chosen or not rejected or not chosen[0]:
+    names = ("logp_chosen", "logp_chosen_ref", "logp_rejected", "logp_rejected_ref")
+    chosen, before, rejected, rejected_before = (latest(metrics, name) for name in names)
+    if chosen is None or not before or rejected is None or rejected_before is None:
         return None
-    both_fell = chosen[1] < chosen[0] and rejected[1] < rejected[0]
-    loss = (chosen[0] - chosen[1]) / abs(chosen[0]) if both_fell else 0.0
+    both_fell = chosen < before and rejected < rejected_before
+    loss = (before - chosen) / abs(before) if both_fell else 0.0
     advice = "Lower learn.lr or raise learn.loss.beta, or add an SFT term to learn.loss."
     return _judge("Chosen log-prob falling with rejected", loss, advice, watch, stop)
 

@@ -264,9 +264,10 @@ def _band(axes: Axes, metrics: Metrics, name: str, *, x: str) -> None:
 
 
 def _name_ends(axes: Axes, metrics: Metrics, name: str) -> None:
+    """Say which rounds a curve runs from and to, above the higher end and below the lower one."""
     points = _points(metrics, "kl", name, "round")
-    ends = {-13: points[0], 7: points[-1]} if points else {}
-    for offset, (at, value, step) in ends.items():
+    ends = sorted({points[0], points[-1]}, key=lambda end: end[1]) if points else []
+    for offset, (at, value, step) in zip((-13, 7), ends, strict=False):
         axes.annotate(
             f"round {step:.0f}",
             (at, value),
@@ -276,7 +277,7 @@ def _name_ends(axes: Axes, metrics: Metrics, name: str) -> None:
             color=GREY,
             fontsize=8,
         )
-    axes.margins(x=0.08, y=0.12)
+    axes.margins(x=0.08, y=0.14)
 
 
 def _points(metrics: Metrics, *names: str) -> list[tuple[float, ...]]:

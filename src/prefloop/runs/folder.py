@@ -67,10 +67,12 @@ class RunFolder:
         self._handler.close()
         self._lock.release()
 
-    def settle(self, config: Config) -> None:
-        """Write the resolved config, or refuse one that differs from what was started."""
-        if self.config.exists():
-            _refuse_changes(self._written(), config.model_dump(mode="json"), self.path)
+    def refuse_changes(self, config: Config) -> None:
+        """ConfigError if this run was started with settings that decide other numbers."""
+        _refuse_changes(self._written(), config.model_dump(mode="json"), self.path)
+
+    def describe(self, config: Config) -> None:
+        """Write what the run is: its resolved config and the versions it runs under."""
         self.write(self.config, config.yaml())
         self.write(self.path / "versions.json", json.dumps(versions(), indent=2))
 

@@ -46,7 +46,7 @@ class Measuring:
         drawn = self._draw(round, "eval", prompts, settings)
         numbers = alignment.fluency(drawn, self._logps("pi0", drawn))
         numbers |= self._rated(round, drawn) | self._divergence(round, settings)
-        return numbers | self._agreement()
+        return numbers | (self._agreement() if round else {})
 
     def _prompts(self, count: int) -> Sequence[Prompt]:
         return self.session.data.eval_prompts[:count]
@@ -104,12 +104,16 @@ class Measuring:
             if scores := self._scores(part.name, part, drawn):
                 numbers["judges"][part.name] = fmean(scores)
         if scores := self._scores("scorer", proxy, drawn):
-            numbers |= {"proxy_reward_mean": fmean(scores)} | self._won("scorer", proxy, drawn)
+            numbers |= alignment.reward("proxy", scores) | self._won(round, "scorer", proxy, drawn)
         if scores := self._scores("gold", measure.gold, drawn):
-            numbers |= alignment.rewards(scores) | self._won("gold", measure.gold, drawn)
+            numbers |= alignment.reward("gold", scores) | alignment.positive(scores)
+            numbers |= self._won(round, "gold", measure.gold, drawn)
         return numbers
 
-    def _won(self, role: str, part: Part | None, drawn: Sequence[Response]) -> Numbers:
+    def _won(self, round: int, role: str, part: Part | None, drawn: Sequence[Response]) -> Numbers:
+        """Wins over the initial policy's samples; round 0 has nothing to win against."""
+        if round == 0:
+            return {}
         before = self.session.ledger.responses(0, "eval")
         scores, first = self._scores(role, part, drawn), self._scores(role, part, before)
         if not scores or not first:

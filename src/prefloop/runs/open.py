@@ -20,6 +20,7 @@ from prefloop.runs.checkpoints import Checkpoints, size_gb
 from prefloop.runs.data import Given
 from prefloop.runs.folder import FolderError, RunFolder
 from prefloop.runs.session import Session
+from prefloop.runs.start import check_start
 from prefloop.runs.watch import Stop, Watch
 from prefloop.store.ledger import Ledger
 from prefloop.store.text import Encoder
@@ -73,10 +74,11 @@ def opened(
     folder = RunFolder(out)
     folder.hold()
     try:
-        folder.settle(phases[-1].config)
         _check_disk(folder, config)
         ledger = Ledger.create(folder.ledger)
         try:
+            if ledger.finished(0, "start") is not None:
+                folder.refuse_changes(phases[-1].config)
             yield _session(phases, folder, ledger, watch, stop, given, parts)
         finally:
             ledger.close()
@@ -125,6 +127,8 @@ def _session(
         stop=stop,
         given={name: part for name, part in parts.items() if part is not None},
     )
+    check_start(session)
+    folder.describe(config)
     _introduce(session)
     _restore(session)
     return session
