@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from prefloop.models.load import load_weights, weights
 from prefloop.models.transformer import TransformerPolicy
 
 
+@runtime_checkable
 class Reference(Protocol):
     """`with reference(policy) as frozen:` yields the reference policy, without gradients."""
 

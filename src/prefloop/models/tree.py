@@ -176,7 +176,9 @@ def attend(
     for name in ("softcap", "s_aux", "position_bias"):
         if options.get(name) is not None:
             raise NotImplementedError(f"tree attention has no {name}")
-    q, k, v = (_rows(tensor, tree, query.shape[1]) for tensor in (query, key, value))
+    kind = query.device.type  # rotary embeddings leave queries and keys in float32 under autocast
+    low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
+    q, k, v = (_rows(x.to(low), tree, query.shape[1]) for x in (query, key, value))
     flat = _mix(q, k, v, tree, scaling).transpose(1, 2).flatten(0, 1)
     return _move(flat, tree.slots, tree.sources, whole=True)[None], None
 

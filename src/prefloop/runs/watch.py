@@ -4,9 +4,11 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
+@runtime_checkable
+@runtime_checkable
 class Watch(Protocol):
     """Told what a run is doing; returns nothing and changes nothing."""
 
