@@ -71,8 +71,26 @@ class RunFolder:
         """ConfigError if this run was started with settings that decide other numbers."""
         _refuse_changes(self._written(), config.model_dump(mode="json"), self.path)
 
+    @property
+    def status(self) -> str:
+        """finished, stopped or limit as the run left it; running, or interrupted where none is."""
+        left = self.path / "status"
+        found = left.read_text().strip() if left.exists() else "running"
+        if found != "running":
+            return found
+        try:
+            with self._lock.acquire(timeout=0):
+                return "interrupted"
+        except Timeout:
+            return "running"
+
+    def leave(self, status: str) -> None:
+        """Write how the run ended, for whoever reads the folder next."""
+        self.write(self.path / "status", status + "\n")
+
     def describe(self, config: Config) -> None:
         """Write what the run is: its resolved config and the versions it runs under."""
+        self.leave("running")
         self.write(self.config, config.yaml())
         self.write(self.path / "versions.json", json.dumps(versions(), indent=2))
 

@@ -178,4 +178,5 @@ def _leave(session: Session, metrics: Sequence[Metrics], status: Status) -> None
         if round in kept:
             load_weights(session.policy.model, dict(session.checkpoints.load(round).weights))
             save(session.policy.loaded, folder)
-    write_report(session.folder.path, status=status)
+    session.folder.leave(status)
+    write_report(session.folder.path)

@@ -9,17 +9,18 @@ import yaml
 
 from prefloop.measure.health import examine
 from prefloop.report.page import Asked, Example, Summary, write
+from prefloop.runs.folder import RunFolder
 from prefloop.store.ledger import Ledger, now
 
 
-def write_report(folder: Path, *, status: str = "running") -> Path:
+def write_report(folder: Path) -> Path:
     """report.html of the run in `folder`; returns where it is."""
     path = folder / "report.html"
-    write(summarize(folder, status=status), path)
+    write(summarize(folder), path)
     return path
 
 
-def summarize(folder: Path, *, status: str = "running") -> Summary:
+def summarize(folder: Path) -> Summary:
     """What the report shows, read from the folder. LedgerError if there is no run."""
     ledger = Ledger.open(folder / "ledger.sqlite")
     try:
@@ -29,8 +30,8 @@ def summarize(folder: Path, *, status: str = "running") -> Summary:
         return Summary(
             title=f"{config['recipe']} · {folder.name}",
             metrics=metrics,
-            status=status,
-            created=now(),
+            status=RunFolder(folder).status,
+            created=now().replace("T", " ").replace("+00:00", " UTC"),
             notes=_notes(config),
             examples=_examples(ledger, metrics, config["measure"]["examples"]),
             preferences=_asked(ledger, metrics),
