@@ -94,8 +94,8 @@ class Sample(Section):
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     max_new_tokens: int = Field(64, ge=1)
-    chunk: int = Field(64, ge=1)
-    """prompts generated, and committed, together"""
+    chunk: int = Field(256, ge=1)
+    """responses generated, and committed, together"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """of the copy of the weights that generates"""
 

@@ -3,15 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from time import monotonic
 from typing import Any
 
+from prefloop.oracles._border import finite
 from prefloop.runs.sample import Sampling
 from prefloop.runs.session import Session
 from prefloop.types import Answer, Missing, Preference, Query
 
-_TOGETHER = 0.02  # seconds: answers that arrive faster than this share a commit
+_FAST = 0.02  # seconds: an answer that comes sooner does not wait until it is on the disk
 
 
 class AskError(RuntimeError):
@@ -64,31 +64,24 @@ class Asking:
         )
 
     def _put(self, oracle: Any, queries: Sequence[Query]) -> None:
-        """Ask, and commit answers as they come; fast ones share a commit."""
-        asked = {q.id for q in queries}
-        waiting: list[Answer] = []
-        last = monotonic()
-        try:
-            for answer in _checked(oracle.ask(queries), asked):
-                waiting.append(answer)
-                gap, last = monotonic() - last, monotonic()
-                if gap > _TOGETHER:
-                    self._commit(waiting)
-        finally:
-            self._commit(waiting)
+        """Ask, and commit each answer before the next is waited for: a kill loses none that came.
 
-    def _commit(self, waiting: list[Answer]) -> None:
-        self.session.ledger.add_answers(waiting)
-        self.session.watch.advance(sum(not isinstance(a.p, Missing) for a in waiting))
-        waiting.clear()
+        A power cut may lose those of a fast oracle that came since its last slow one.
+        """
+        last = monotonic()
+        for answer in _checked(oracle.ask(queries), {q.id for q in queries}):
+            self.session.ledger.add_answers([answer], synced=monotonic() - last > _FAST)
+            self.session.watch.advance(int(not isinstance(answer.p, Missing)))
+            last = monotonic()
 
     def _open(self, round: int, queries: Sequence[Query]) -> list[Query]:
         answered = self.session.ledger.answered(round)
         return [q for q in queries if q.id not in answered]
 
     def _complaint(self, round: int, missing: Sequence[Query], total: int, limit: float) -> str:
-        reasons = Counter(self.session.ledger.reasons([q.id for q in missing])).most_common(3)
-        why = "; ".join(f"{count} × {reason}" for reason, count in reasons)
+        reasons = Counter(self.session.ledger.reasons([q.id for q in missing]))
+        reasons["no answer came"] = len(missing) - reasons.total()
+        why = "; ".join(f"{n} × {reason}" for reason, n in reasons.most_common(3) if n)
         return (
             f"{len(missing)} of round {round}'s {total} labels are missing, more than "
             f"ask.max_missing={limit:g} allows ({why}). Mend the oracle and run the same command "
@@ -97,14 +90,17 @@ class Asking:
 
 
 def _checked(answers: Iterable[Answer], asked: set[str]) -> Iterator[Answer]:
-    """Answers to what was asked; a p that is no probability becomes Missing."""
+    """One answer at most to each question; a p that is no probability becomes Missing."""
+    open_ = set(asked)
     for answer in answers:
-        if answer.query_id not in asked:
+        if answer.query_id not in open_:
+            once = "a second time" if answer.query_id in asked else "which it was not asked"
             raise AskError(
-                f"the oracle {answer.oracle!r} answered {answer.query_id!r}, which it was not "
-                "asked; an Answer's query_id must be its query's id"
+                f"the oracle {answer.oracle!r} answered {answer.query_id!r}, {once}; it must give "
+                "one Answer a query, with the query's id"
             )
-        p = answer.p
-        if not isinstance(p, Missing) and not (isfinite(p) and 0 <= p <= 1):
-            answer = replace(answer, p=Missing(f"{p} is not a probability"))
-        yield answer
+        open_.remove(answer.query_id)
+        p = answer.p if isinstance(answer.p, Missing) else finite(answer.p)
+        if not isinstance(p, Missing) and not 0 <= p <= 1:
+            p = Missing(f"expected a probability in [0, 1], got {p}")
+        yield replace(answer, p=p)

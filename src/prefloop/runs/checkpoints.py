@@ -47,7 +47,7 @@ class Checkpoints:
                 f"cannot write a checkpoint to {target}: {error}; all that was committed is safe. "
                 "Free some space, then run the same command again"
             ) from error
-        shutil.rmtree(target, ignore_errors=True)
+        self._discard(target)
         part.rename(target)
 
     def load(self, round: int) -> Checkpoint:
@@ -61,7 +61,7 @@ class Checkpoints:
 
     def drop_partial(self, round: int) -> None:
         """Forget the restart point of a round that is done."""
-        shutil.rmtree(self._path(round, partial=True), ignore_errors=True)
+        self._discard(self._path(round, partial=True))
 
     def prune(self, best: int | None) -> None:
         """Keep the newest `keep`, every `every`-th of them, and the best; delete the rest."""
@@ -70,7 +70,7 @@ class Checkpoints:
         kept = {*rounds[-1:], *spaced[-self.settings.keep :], best}
         for round in rounds:
             if round not in kept:
-                shutil.rmtree(self._path(round, partial=False))
+                self._discard(self._path(round, partial=False))
 
     def rounds(self) -> list[int]:
         """The rounds that have a checkpoint, in order."""
@@ -79,6 +79,14 @@ class Checkpoints:
 
     def _path(self, round: int, *, partial: bool) -> Path:
         return self.folder / f"round-{round:04d}{'-partial' if partial else ''}"
+
+    def _discard(self, folder: Path) -> None:
+        """Rename, then delete: a kill leaves no half of a checkpoint under its own name."""
+        doomed = folder.with_name(folder.name + ".doomed")
+        shutil.rmtree(doomed, ignore_errors=True)
+        if folder.exists():
+            folder.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
 
     def _write(self, folder: Path, point: Checkpoint) -> None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -27,8 +27,9 @@ class Sampling:
         session, settings = self.session, self.session.phase(round).config.sample
         total = self._total(round, settings)
         session.watch.begin(round, "sample", total, "prompts")
+        each = sum(settings.sources.values())
         with session.policy.rollouts():
-            for number, places in enumerate(session.chunks(total)):
+            for number, places in enumerate(session.chunks(total, responses=each)):
                 if not session.ledger.drawn(round, "train", number):
                     self._commit(round, number, places, settings)
                 session.watch.advance(len(places))

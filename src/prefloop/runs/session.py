@@ -83,9 +83,9 @@ class Session:
             self._built[name] = plugins.build(kind, part.name, part.options, **values)
         return self._built[name]
 
-    def chunks(self, total: int) -> list[range]:
-        """The units of work 0…total−1, cut into chunks that are committed together."""
-        size = self.config.sample.chunk
+    def chunks(self, total: int, *, responses: int = 1) -> list[range]:
+        """Units 0…total−1 of so many responses each, cut into chunks that are committed together."""
+        size = max(1, self.config.sample.chunk // responses)
         return [range(i, min(i + size, total)) for i in range(0, total, size)]
 
     def named(self, response: Response, name: str, source: Source) -> Response:

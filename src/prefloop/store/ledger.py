@@ -5,7 +5,8 @@ is on disk before the next stage sees what it holds.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,8 @@ class Ledger:
                 "continue it with the version of prefloop that its log.txt names"
             )
 
-    def _begin(self) -> "_Transaction":
-        return _Transaction(self)
+    def _begin(self, *, synced: bool = True) -> "_Transaction":
+        return _Transaction(self, synced=synced)
 
     def _damaged(self, reason: object) -> LedgerError:
         return LedgerError(
@@ -209,11 +210,15 @@ class Ledger:
         """The round's answered queries, in query order; missing labels are left out."""
         return [Preference(query=q, p=p) for q, p in self._asked(round) if p is not None]
 
-    def add_answers(self, answered: Iterable[Answer]) -> None:
-        """Commit answers, with what the oracle said and what it cost."""
+    def add_answers(self, answered: Iterable[Answer], *, synced: bool = True) -> None:
+        """Commit answers, with what the oracle said and what it cost.
+
+        Unless `synced`, they outlive this process but perhaps not a power cut before the next
+        commit that is: waiting for a disk costs more than a fast oracle does.
+        """
         rows = [_answer_row(a) for a in answered]
         if rows:
-            with self._begin() as db:
+            with self._begin(synced=synced) as db:
                 db.execute(answers.insert(), rows)
 
     def answered(self, round: int) -> set[str]:
@@ -328,19 +333,28 @@ class Ledger:
 class _Transaction:
     """A transaction whose database errors say which ledger, and what to do."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, synced: bool) -> None:
         self._ledger = ledger
+        self._synced = synced
         self._context = ledger._engine.begin()
 
     def __enter__(self) -> Connection:
-        try:
-            return self._context.__enter__()
-        except DatabaseError as error:
-            raise self._explain(error) from error
+        with self._explained():
+            db = self._context.__enter__()
+            db.execute(text(f"PRAGMA synchronous = {'FULL' if self._synced else 'NORMAL'}"))
+            return db
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._context.__exit__(kind, error, trace)
+        with self._explained():
+            self._context.__exit__(kind, error, trace)
         if isinstance(error, DatabaseError):
+            raise self._explain(error) from error
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseError as error:
             raise self._explain(error) from error
 
     def _explain(self, error: DatabaseError) -> LedgerError:
@@ -369,7 +383,6 @@ def _engine(path: Path, *, readonly: bool) -> Engine:
         connection.execute("PRAGMA foreign_keys = ON")
         if not readonly:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
 
     return engine
 
