@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerFast as FastTokenizer
 from prefloop.testbed.classifier import WORD
 
 PAD, BOS, EOS = 0, 1, 2
+EPOCHS = 3.46
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,9 @@ class Pretraining:
     vocabulary: int = 4096
     least_count: int = 2
     most_words: int = 40
-    polarity_repeats: int = 1
-    epochs: float = 4.0
     batch_tokens: int = 2048
     muon: float = 0.02
     adamw: float = 5e-3
-    dropout: float = 0.0
     seed: int = 7
 
 
@@ -50,15 +48,13 @@ def pretraining_texts(rows: Sequence[Sentence], how: Pretraining) -> list[str]:
     """Review sentences of the train split that are short enough and free of rare words."""
     train = [row for row in rows if row.split == "train" and not row.is_dev]
     seen = Counter(word for row in train for word in WORD.findall(row.text))
-    kept = [
-        row
+    return [
+        row.text
         for row in train
         if row.source in REVIEWS
         and len(row.text.split()) <= how.most_words
         and all(seen[word] >= how.least_count for word in WORD.findall(row.text))
     ]
-    repeats = [1 if row.source == "movie_reviews" else how.polarity_repeats for row in kept]
-    return [row.text for row, n in zip(kept, repeats, strict=True) for _ in range(n)]
 
 
 def make_tokenizer(rows: Sequence[Sentence], how: Pretraining = DEFAULT) -> None:
@@ -167,33 +163,18 @@ def optimizers(model: LlamaForCausalLM, how: Pretraining) -> list[torch.optim.Op
     ]
 
 
-def rate(done: float) -> float:
-    """Learning-rate factor at fraction `done`: short warm-up, plateau, linear decay to zero."""
-    return min(1.0, done / 0.03 + 0.01, (1.0 - done) / 0.6)
-
-
-def add_dropout(model: LlamaForCausalLM, p: float) -> None:
-    """Dropout on what each block adds to the residual stream (Llama itself has none)."""
-
-    def drop(module: torch.nn.Module, _: Any, output: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.dropout(output, p, module.training)
-
-    for name, module in model.named_modules():
-        if name.endswith(("o_proj", "down_proj")):
-            module.register_forward_hook(drop)
+def rate(epoch: float) -> float:
+    """Learning-rate factor: warm-up, plateau, slow linear decay, quick linear decay to zero."""
+    return min(1.0, epoch / 0.12 + 0.01, (4.0 - epoch) / 2.4, (EPOCHS - epoch) / 0.78)
 
 
 def stream(rows: Sequence[Sequence[int]], how: Pretraining) -> Iterator[tuple[float, torch.Tensor]]:
-    """Batches with the fraction of training done before each."""
+    """Batches with the number of epochs done before each."""
     rng = np.random.default_rng(how.seed)
-    done = 0.0
-    while done < 1.0:
+    for whole in range(math.ceil(EPOCHS)):
         epoch = batches(rows, how.batch_tokens, rng)
-        for batch in epoch:
-            if done >= 1.0:
-                return
-            yield done, batch
-            done += 1.0 / (how.epochs * len(epoch))
+        for i, batch in enumerate(epoch[: round((EPOCHS - whole) * len(epoch))]):
+            yield whole + i / len(epoch), batch
 
 
 def train_step(
@@ -230,18 +211,15 @@ class Best:
 def pretrain(texts: Sequence[str], dev: Sequence[str], how: Pretraining) -> LlamaForCausalLM:
     """A model trained on the texts, with the weights that were best on `dev`."""
     torch.manual_seed(how.seed)
-    model, best, check = new_model(how), Best(), 0.5
-    add_dropout(model, how.dropout)
+    model, best, check = new_model(how), Best(), 2.0
     steps, recent, started = optimizers(model, how), [], time.perf_counter()
-    for done, batch in stream(encode(texts), how):
-        recent.append(train_step(model, steps, batch, rate(done)))
-        if done >= check:
+    for epoch, batch in stream(encode(texts), how):
+        recent.append(train_step(model, steps, batch, rate(epoch)))
+        if epoch >= check:
             best.offer(mean_loss(model, dev), model)
-            print(
-                f"{done:.2f} {time.perf_counter() - started:.0f}s train {np.mean(recent):.3f}",
-                flush=True,
-            )
-            recent, check = [], check + 0.1
+            seconds = time.perf_counter() - started
+            print(f"{epoch:.2f} epochs {seconds:.0f}s {np.mean(recent):.3f}", flush=True)
+            recent, check = [], check + 0.4
     best.offer(mean_loss(model, dev), model)
     model.load_state_dict(best.weights)
     return model
@@ -265,6 +243,7 @@ def make_model(rows: Sequence[Sentence], how: Pretraining = DEFAULT) -> None:
     texts, started = pretraining_texts(rows, how), time.perf_counter()
     save(pretrain(texts, review_texts(rows, lambda row: row.is_dev), how))
     facts = {
+        "epochs": EPOCHS,
         "sentences": len(texts),
         "tokens": sum(len(row) - 1 for row in encode(texts)),
         "minutes": round((time.perf_counter() - started) / 60, 1),

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from time import sleep
 from typing import Any
 from unittest.mock import patch
 
@@ -20,17 +22,18 @@ import torch
 from transformers import LlamaForCausalLM
 
 import tiny
-from prefloop.runs import Given, Result, main, run
+from prefloop.runs import Given, Result, run, summary
 from prefloop.types import Answer, Missing, Query, Response, content_hash
 
-PROMPTS = [f"the {thing} is" for thing in "film plot cast score scene actor script end".split()]
+THINGS = ("film", "plot", "cast", "score", "scene", "actor", "script", "end")
+PROMPTS = [f"the {thing} is" for thing in THINGS]
 HELD = [f"a {thing} was" for thing in ("story", "joke", "song", "cut")]
 SETTINGS: dict[str, Any] = {
     "rounds": 2,
     "model.threads": 1,
     "sample.prompts": 8,
     "sample.sources": {"policy": 3},
-    "sample.chunk": 4,
+    "sample.chunk": 12,
     "sample.max_new_tokens": 6,
     "sample.precision": "float32",
     "explore.rule": "best_worst",
@@ -40,7 +43,7 @@ SETTINGS: dict[str, Any] = {
     "learn.precision": "float32",
     "measure.prompts": 4,
     "measure.kl_samples": 4,
-    "checkpoint.keep": 9,
+    "checkpoint.keep": 1,
 }
 
 
@@ -64,18 +67,27 @@ class Share:
         return [sum(map(r.text.count, self.letters)) / max(1, len(r.text)) for r in responses]
 
 
+def settled(book: Path, line: str) -> None:
+    """Put a line at the end of the file, and wait until it is on the disk."""
+    with book.open("a") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clerk:
     """An oracle that writes down, on the disk, every question it is asked before it answers it."""
 
     book: Path
+    gate: Path | None = None
+    """answers wait until there is such a file"""
 
     def ask(self, queries: Sequence[Query]) -> Iterator[Answer]:
         for query in queries:
-            with self.book.open("a") as file:
-                file.write(query.id + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            settled(self.book, query.id)
+            while self.gate and not self.gate.exists():
+                sleep(0.01)
             p = int(content_hash(query.a.text, query.b.text), 16) / 16**16
             yield Answer(query_id=query.id, p=p, oracle="clerk")
 
@@ -100,16 +112,13 @@ def small_run(
         **given,
     }
     recipe, report = given.pop("recipe"), given.pop("report", False)
-    with nullcontext() if report else patch.object(main, "write_report"):
+    with nullcontext() if report else patch.object(summary, "write"):
         return run(recipe, folder, {**SETTINGS, "model.path": model, **(settings or {})}, **given)
 
 
 def elsewhere(work: Callable[..., Any], *arguments: Any, **keywords: Any) -> int:
     """Do the work in a process of its own; its exit code, −9 when it was killed."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["prefloop.runs.main", "peft", "small"])
-    process = context.Process(target=work, args=arguments, kwargs=keywords)
-    process.start()
+    process = begun(work, *arguments, **keywords)
     process.join()
     code = process.exitcode
     process.close()
@@ -117,14 +126,35 @@ def elsewhere(work: Callable[..., Any], *arguments: Any, **keywords: Any) -> int
     return code
 
 
-def killed_at(target: str, number: int, when: str, work: Callable[..., Any], *given: Any) -> None:
-    """Do the work, and kill this process before or after the n-th call of `module:Class.name`."""
-    on_call(target, number, when, lambda: os.kill(os.getpid(), signal.SIGKILL))
+def begun(work: Callable[..., Any], *arguments: Any, **keywords: Any) -> BaseProcess:
+    """Begin the work in a process of its own."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["prefloop.runs.main", "peft", "small"])
+    process = context.Process(target=work, args=arguments, kwargs=keywords)
+    process.start()
+    return process
+
+
+Call = int | tuple[Any, ...]
+"""which of the calls of a function: the n-th, from 1, or the one whose arguments begin so"""
+
+
+def killed_at(target: str, which: Call, when: str, work: Callable[..., Any], *given: Any) -> None:
+    """Do the work, and kill this process before or after that call of `module:Class.name`."""
+    on_call(target, which, when, lambda: os.kill(os.getpid(), signal.SIGKILL))
     work(*given)
 
 
-def on_call(target: str, number: int, when: str, act: Callable[[], Any]) -> None:
-    """From now on, `act` before or after the n-th call of `module:Class.name`, counted from 1."""
+def signalled_at(
+    target: str, which: Call, when: str, number: int, work: Callable[..., Any], *given: Any
+) -> None:
+    """Do the work, and send this process a signal before or after that call."""
+    on_call(target, which, when, lambda: os.kill(os.getpid(), number))
+    work(*given)
+
+
+def on_call(target: str, which: Call, when: str, act: Callable[[], Any]) -> None:
+    """From now on, `act` before or after that call of `module:Class.name`."""
     module, _, path = target.partition(":")
     *outer, name = path.split(".")
     owner: Any = import_module(module)
@@ -134,7 +164,9 @@ def on_call(target: str, number: int, when: str, act: Callable[[], Any]) -> None
 
     @wraps(usual)
     def wrapped(*arguments: Any, **keywords: Any) -> Any:
-        is_due = next(calls) == number
+        own = arguments[1:] if outer else arguments
+        number = next(calls)
+        is_due = own[: len(which)] == which if isinstance(which, tuple) else number == which
         if is_due and when == "before":
             act()
         value = usual(*arguments, **keywords)

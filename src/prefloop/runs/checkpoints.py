@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from prefloop.config import Checkpoint as Settings
-from prefloop.runs.folder import FolderError
+from prefloop.runs.folder import FolderError, writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +40,11 @@ class Checkpoints:
         target = self._path(point.round, partial=point.step >= 0)
         part = target.with_name(target.name + ".part")
         try:
-            self._write(part, point)
-        except (OSError, SafetensorError) as error:
+            with writing(target):
+                self._write(part, point)
+        except FolderError:
             shutil.rmtree(part, ignore_errors=True)
-            raise FolderError(
-                f"cannot write a checkpoint to {target}: {error}; all that was committed is safe. "
-                "Free some space, then run the same command again"
-            ) from error
+            raise
         self._discard(target)
         part.rename(target)
 
@@ -63,14 +61,21 @@ class Checkpoints:
         """Forget the restart point of a round that is done."""
         self._discard(self._path(round, partial=True))
 
-    def prune(self, best: int | None) -> None:
-        """Keep the newest `keep`, every `every`-th of them, and the best; delete the rest."""
-        rounds = self.rounds()
-        spaced = [r for r in rounds if r % self.settings.every == 0]
-        kept = {*rounds[-1:], *spaced[-self.settings.keep :], best}
-        for round in rounds:
+    def prune(self, *, last: int, best: int | None) -> None:
+        """Keep the newest `keep`, every `every`-th of them, and the best; delete the rest.
+
+        `last` is the last round that is over: what is newer is still needed. What a kill left
+        half written or half deleted goes too.
+        """
+        over = [r for r in self.rounds() if r <= last]
+        spaced = [r for r in over if r % self.settings.every == 0]
+        kept = {*over[-1:], *spaced[-self.settings.keep :], best}
+        for round in over:
+            self.drop_partial(round)
             if round not in kept:
                 self._discard(self._path(round, partial=False))
+        for litter in [*self.folder.glob("*.part"), *self.folder.glob("*.doomed")]:
+            shutil.rmtree(litter, ignore_errors=True)
 
     def rounds(self) -> list[int]:
         """The rounds that have a checkpoint, in order."""

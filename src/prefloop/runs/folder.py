@@ -4,13 +4,15 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from prefloop.config import Config, ConfigError
 
@@ -53,6 +55,7 @@ class RunFolder:
                 "or choose another folder with --out"
             ) from None
         except OSError as error:
+            self._lock.release()
             raise FolderError(
                 f"cannot write to {self.path}: {error.strerror}; choose another folder with --out"
             ) from error
@@ -97,8 +100,9 @@ class RunFolder:
     def write(self, path: Path, text: str) -> None:
         """Replace a file as a whole: a reader sees the old text or the new one."""
         part = path.with_name(path.name + ".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        with writing(path):
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
 
     def write_metrics(self, rounds: Sequence[Mapping[str, Any]]) -> None:
         """metrics.jsonl, made anew from what the ledger holds."""
@@ -108,9 +112,26 @@ class RunFolder:
     def _written(self) -> dict[str, Any]:
         try:
             tree = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise FolderError(f"{self.config} is damaged: {error}") from error
-        return dict(tree or {})
+            if not isinstance(tree, dict):
+                raise ValueError("it holds no settings")
+            return tree
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise FolderError(
+                f"{self.config} is damaged ({error}), so it cannot be told whether the settings "
+                "are the ones this run was started with; restore it from a copy"
+            ) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What stops a file from being written, said with its name and the remedy."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise FolderError(
+            f"cannot write {path}: {error}; all that was committed is safe. Free some space, then "
+            "run the same command again"
+        ) from error
 
 
 def versions() -> dict[str, str]:

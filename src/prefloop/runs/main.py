@@ -1,5 +1,6 @@
 """Run a recipe in a folder; run it again to continue."""
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +14,7 @@ from prefloop.runs.ask import Asking
 from prefloop.runs.checkpoints import size_gb
 from prefloop.runs.choose import Choosing
 from prefloop.runs.data import Given
+from prefloop.runs.folder import writing
 from prefloop.runs.learn import Learning
 from prefloop.runs.measure import Measuring
 from prefloop.runs.open import opened
@@ -105,6 +107,8 @@ def _run(session: Session) -> Result:
     status: Status = "finished"
     try:
         with tracked(session.config.track, session.folder.path) as track:
+            if metrics:
+                _tidy(session, metrics)
             _check_limits(session, metrics)
             for found in _rounds(session, len(metrics)):
                 metrics.append(dict.fromkeys(NAMES) | found)
@@ -125,9 +129,14 @@ def _run(session: Session) -> Result:
 def _commit(session: Session, metrics: Sequence[Metrics]) -> None:
     """A round is over: its numbers to the ledger, to metrics.jsonl and to whoever watches."""
     session.ledger.finish(metrics[-1]["round"], "metrics", metrics[-1])
-    session.folder.write_metrics(metrics)
-    session.checkpoints.prune(best_round(metrics))
+    _tidy(session, metrics)
     session.watch.measured(metrics[-1])
+
+
+def _tidy(session: Session, metrics: Sequence[Metrics]) -> None:
+    """Make the folder's files agree with the rounds that are committed."""
+    session.folder.write_metrics(metrics)
+    session.checkpoints.prune(last=metrics[-1]["round"], best=best_round(metrics))
 
 
 def _rounds(session: Session, done: int) -> Iterator[Metrics]:
@@ -176,7 +185,18 @@ def _leave(session: Session, metrics: Sequence[Metrics], status: Status) -> None
     last, best = metrics[-1]["round"] if metrics else 0, best_round(metrics)
     for round, folder in ((last, session.folder.policy), (best, session.folder.best)):
         if round in kept:
-            load_weights(session.policy.model, dict(session.checkpoints.load(round).weights))
-            save(session.policy.loaded, folder)
+            _publish(session, round, folder)
     session.folder.leave(status)
-    write_report(session.folder.path)
+    with writing(session.folder.report):
+        write_report(session.folder.path)
+
+
+def _publish(session: Session, round: int, folder: Path) -> None:
+    """The policy of a round as a Hugging Face folder, whole or not at all."""
+    load_weights(session.policy.model, dict(session.checkpoints.load(round).weights))
+    part = folder.with_name(folder.name + ".part")
+    with writing(folder):
+        shutil.rmtree(part, ignore_errors=True)
+        save(session.policy.loaded, part)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)

@@ -127,8 +127,8 @@ def _session(
         stop=stop,
         given={name: part for name, part in parts.items() if part is not None},
     )
-    check_start(session)
     folder.describe(config)
+    check_start(session)
     _introduce(session)
     _restore(session)
     return session

@@ -84,7 +84,7 @@ class Session:
         return self._built[name]
 
     def chunks(self, total: int, *, responses: int = 1) -> list[range]:
-        """Units 0…total−1 of so many responses each, cut into chunks that are committed together."""
+        """Units 0…total−1, of so many responses each, cut into what is committed together."""
         size = max(1, self.config.sample.chunk // responses)
         return [range(i, min(i + size, total)) for i in range(0, total, size)]
 

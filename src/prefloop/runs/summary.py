@@ -10,7 +10,8 @@ import yaml
 from prefloop.measure.health import examine
 from prefloop.report.page import Asked, Example, Summary, write
 from prefloop.runs.folder import RunFolder
-from prefloop.store.ledger import Ledger, now
+from prefloop.store.ledger import Ledger
+from prefloop.store.rows import now
 
 
 def write_report(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
@@ -58,7 +59,13 @@ class Stop:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM ask; a second Ctrl-C interrupts at once, losing one chunk."""
+        """Let Ctrl-C and SIGTERM ask; a second Ctrl-C interrupts at once, losing one chunk.
+
+        Python hears signals in the main thread only; a run in another thread leaves them alone.
+        """
+        if current_thread() is not main_thread():
+            yield
+            return
 
         def ask(number: int, frame: FrameType | None) -> None:
             if self.asked and number == signal.SIGINT:

@@ -4,30 +4,16 @@ Written by the one process that holds the run folder; read by anyone, at any tim
 is on disk before the next stage sees what it holds.
 """
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Select,
-    Table,
-    create_engine,
-    event,
-    func,
-    select,
-    text,
-)
+from sqlalchemy import ColumnElement, Engine, Select, Table, func, select, text
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DatabaseError
 
 from prefloop.store import schema
+from prefloop.store.database import LedgerError, Transaction, connect, damaged
+from prefloop.store.rows import answer_row, now, prompt_key, prompt_row, response_of, response_row
 from prefloop.store.schema import (
     answers,
     draws,
@@ -38,11 +24,7 @@ from prefloop.store.schema import (
     scores,
     stages,
 )
-from prefloop.types import Answer, Missing, Preference, Prompt, Query, Response, content_hash
-
-
-class LedgerError(RuntimeError):
-    """The ledger cannot be read or written: says which file, why and what to do."""
+from prefloop.types import Answer, Preference, Query, Response
 
 
 class Ledger:
@@ -55,7 +37,7 @@ class Ledger:
     @classmethod
     def create(cls, path: Path) -> "Ledger":
         """The ledger at `path` for writing, made if it is not there."""
-        ledger = cls(path, _engine(path, readonly=False))
+        ledger = cls(path, connect(path, readonly=False))
         with ledger._begin() as db:
             schema.metadata.create_all(db)
             row = {"key": "schema", "value": str(schema.SCHEMA)}
@@ -68,7 +50,7 @@ class Ledger:
         """The ledger at `path` for reading, beside whoever writes it."""
         if not path.exists():
             raise LedgerError(f"there is no ledger at {path}; has this run started?")
-        ledger = cls(path, _engine(path, readonly=True))
+        ledger = cls(path, connect(path, readonly=True))
         ledger._check()
         return ledger
 
@@ -82,21 +64,15 @@ class Ledger:
                 select(schema.meta.c.value).where(schema.meta.c.key == "schema")
             ).scalar_one()
         if state != "ok":
-            raise self._damaged(state)
+            raise damaged(self.path, state)
         if found != str(schema.SCHEMA):
             raise LedgerError(
                 f"{self.path} has schema {found}, this prefloop reads {schema.SCHEMA}; "
                 "continue it with the version of prefloop that its log.txt names"
             )
 
-    def _begin(self, *, synced: bool = True) -> "_Transaction":
-        return _Transaction(self, synced=synced)
-
-    def _damaged(self, reason: object) -> LedgerError:
-        return LedgerError(
-            f"{self.path} cannot be used ({reason}); nothing was changed. Restore a copy, or "
-            f"save what can be read: sqlite3 {self.path.name} .recover"
-        )
+    def _begin(self, *, synced: bool = True) -> Transaction:
+        return Transaction(self.path, self._engine, synced=synced)
 
     # --- stages: what is finished ------------------------------------------------------------
 
@@ -148,15 +124,15 @@ class Ledger:
             "seconds": seconds,
             "drawn_at": now(),
         }
-        asked = {_key(r.prompt): r.prompt for r in drawn}
+        asked = {prompt_key(r.prompt): r.prompt for r in drawn}
         with self._begin() as db:
             known = insert(prompts).on_conflict_do_nothing()
             if asked:
-                db.execute(known, [_prompt_row(p, template) for p in asked.values()])
+                db.execute(known, [prompt_row(p, template) for p in asked.values()])
             number = db.execute(draws.insert().values(draw)).inserted_primary_key
             assert number is not None
             if drawn:
-                rows = [_response_row(r, number[0], i) for i, r in enumerate(drawn)]
+                rows = [response_row(r, number[0], i) for i, r in enumerate(drawn)]
                 db.execute(responses.insert(), rows)
 
     def responses(self, round: int, purpose: str, chunk: int | None = None) -> list[Response]:
@@ -172,7 +148,7 @@ class Ledger:
             .order_by(draws.c.chunk, responses.c.place)
         )
         with self._begin() as db:
-            return [_response(row._mapping) for row in db.execute(query)]
+            return [response_of(row._mapping) for row in db.execute(query)]
 
     def _draw_id(self, round: int, purpose: str, chunk: int) -> int | None:
         query = select(draws.c.id).where(
@@ -190,7 +166,7 @@ class Ledger:
                 "id": q.id,
                 "round": round,
                 "place": i,
-                "prompt": _key(q.prompt),
+                "prompt": prompt_key(q.prompt),
                 "a": q.a.id,
                 "b": q.b.id,
             }
@@ -216,7 +192,7 @@ class Ledger:
         Unless `synced`, they outlive this process but perhaps not a power cut before the next
         commit that is: waiting for a disk costs more than a fast oracle does.
         """
-        rows = [_answer_row(a) for a in answered]
+        rows = [answer_row(a) for a in answered]
         if rows:
             with self._begin(synced=synced) as db:
                 db.execute(answers.insert(), rows)
@@ -328,141 +304,3 @@ class Ledger:
         if rows:
             with self._begin() as db:
                 db.execute(insert(table).on_conflict_do_nothing(), rows)
-
-
-class _Transaction:
-    """A transaction whose database errors say which ledger, and what to do."""
-
-    def __init__(self, ledger: Ledger, *, synced: bool) -> None:
-        self._ledger = ledger
-        self._synced = synced
-        self._context = ledger._engine.begin()
-
-    def __enter__(self) -> Connection:
-        with self._explained():
-            db = self._context.__enter__()
-            db.execute(text(f"PRAGMA synchronous = {'FULL' if self._synced else 'NORMAL'}"))
-            return db
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        with self._explained():
-            self._context.__exit__(kind, error, trace)
-        if isinstance(error, DatabaseError):
-            raise self._explain(error) from error
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except DatabaseError as error:
-            raise self._explain(error) from error
-
-    def _explain(self, error: DatabaseError) -> LedgerError:
-        reason = str(error.orig)
-        if "full" in reason or "disk I/O" in reason:
-            return LedgerError(
-                f"{self._ledger.path} cannot grow ({reason}); all that was committed is safe. "
-                "Free some space, then run the same command again"
-            )
-        return self._ledger._damaged(reason)
-
-
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _engine(path: Path, *, readonly: bool) -> Engine:
-    mode = "ro" if readonly else "rwc"
-    engine = create_engine(
-        f"sqlite:///file:{path}?mode={mode}&uri=true", connect_args={"timeout": 30}
-    )
-
-    @event.listens_for(engine, "connect")
-    def settle(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute("PRAGMA foreign_keys = ON")
-        if not readonly:
-            connection.execute("PRAGMA journal_mode = WAL")
-
-    return engine
-
-
-def _pack(tokens: Sequence[int]) -> bytes:
-    return np.asarray(tokens, dtype="<i4").tobytes()
-
-
-def _unpack(blob: bytes) -> tuple[int, ...]:
-    return tuple(np.frombuffer(blob, dtype="<i4").tolist())
-
-
-def _key(prompt: Prompt) -> str:
-    """A prompt as a model saw it: the same text cut or templated differently is another row."""
-    return content_hash(prompt.id, list(prompt.tokens))
-
-
-def _prompt_row(prompt: Prompt, template: str) -> dict[str, Any]:
-    return {
-        "key": _key(prompt),
-        "id": prompt.id,
-        "text": prompt.text,
-        "messages": list(prompt.messages),
-        "tokens": _pack(prompt.tokens),
-        "template": template,
-        "meta": prompt.meta,
-    }
-
-
-def _response_row(response: Response, draw: int, place: int) -> dict[str, Any]:
-    return {
-        "id": response.id,
-        "draw": draw,
-        "prompt": _key(response.prompt),
-        "place": place,
-        "text": response.text,
-        "tokens": _pack(response.tokens),
-        "logp": response.logp,
-        "logp_sampling": response.logp_sampling,
-        "source": response.source,
-        "policy_version": response.policy_version,
-        "finished": response.finished,
-        "desirable": response.desirable,
-        "seed": response.seed,
-    }
-
-
-def _response(row: Any) -> Response:
-    prompt = Prompt(
-        text=row[prompts.c.text],
-        messages=tuple(row[prompts.c.messages]),
-        tokens=_unpack(row[prompts.c.tokens]),
-        meta=row[prompts.c.meta],
-    )
-    same = (
-        "id",
-        "logp",
-        "logp_sampling",
-        "source",
-        "policy_version",
-        "finished",
-        "desirable",
-        "seed",
-    )
-    return Response(
-        prompt=prompt,
-        text=row[responses.c.text],
-        tokens=_unpack(row[responses.c.tokens]),
-        **{name: row[responses.c[name]] for name in same},
-    )
-
-
-def _answer_row(answer: Answer) -> dict[str, Any]:
-    missing = answer.p.reason if isinstance(answer.p, Missing) else None
-    return {
-        "query": answer.query_id,
-        "p": None if isinstance(answer.p, Missing) else answer.p,
-        "missing": missing,
-        "raw": answer.raw,
-        "cost": answer.cost,
-        "oracle": answer.oracle,
-        "asked_at": answer.asked_at or now(),
-    }
