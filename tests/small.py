@@ -97,11 +97,15 @@ class Clerk:
 
 
 def small_run(
-    model: str, folder: Path, settings: Mapping[str, Any] | None = None, **given: Any
+    model: str,
+    folder: Path,
+    settings: Mapping[str, Any] | None = None,
+    report: bool = False,
+    **given: Any,
 ) -> Result:
     """The same run every time, apart from the settings and the parts that are given.
 
-    Without its report, which takes longer than all the rest; `report=True` has it.
+    Without its page, which takes longer than all the rest, unless it is asked for as `report`.
     """
     given = {
         "recipe": "online_dpo",
@@ -111,7 +115,7 @@ def small_run(
         "gold": Share(letters="est "),
         **given,
     }
-    recipe, report = given.pop("recipe"), given.pop("report", False)
+    recipe = given.pop("recipe")
     with nullcontext() if report else patch.object(summary, "write"):
         return run(recipe, folder, {**SETTINGS, "model.path": model, **(settings or {})}, **given)
 

@@ -88,7 +88,7 @@ class Logps:
         index = torch.tensor([self.place[r.id] for r in responses], device=self.values.device)
         return self.values.index_select(0, index)
 
-    def column(self, values: Sequence[float]) -> Float[Tensor, " row"]:
+    def column(self, values: Sequence[float | int]) -> Float[Tensor, " row"]:
         """Constants of the same dtype and device."""
         return torch.tensor(values, dtype=self.values.dtype, device=self.values.device)
 

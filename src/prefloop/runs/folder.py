@@ -116,8 +116,9 @@ class RunFolder:
                 raise ValueError("it holds no settings")
             return tree
         except (OSError, ValueError, yaml.YAMLError) as error:
+            reason = str(error).split("\n")[0]
             raise FolderError(
-                f"{self.config} is damaged ({error}), so it cannot be told whether the settings "
+                f"{self.config} is damaged ({reason}), so it cannot be told whether the settings "
                 "are the ones this run was started with; restore it from a copy"
             ) from error
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
@@ -65,7 +66,7 @@ class Transaction:
 def connect(path: Path, *, readonly: bool) -> Engine:
     mode = "ro" if readonly else "rwc"
     engine = create_engine(
-        f"sqlite:///file:{path}?mode={mode}&uri=true", connect_args={"timeout": 30}
+        f"sqlite:///file:{quote(str(path))}?mode={mode}&uri=true", connect_args={"timeout": 30}
     )
 
     @event.listens_for(engine, "connect")

@@ -1,0 +1,112 @@
+"""A reader who tries everything out: the files that pages speak of, and their commands, small."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from handbook import ROOT, Block
+from transformers import LlamaForCausalLM
+from typer.testing import CliRunner
+
+import tiny
+from prefloop import runs
+from prefloop.cli import app
+from prefloop.config import assignments
+
+SMALL: dict[str, Any] = {
+    "sample.prompts": 6,
+    "sample.max_new_tokens": 6,
+    "learn.batch": 4,
+    "measure.prompts": 4,
+    "measure.kl_samples": 4,
+    "measure.examples": 2,
+    "model.threads": 1,
+}
+"""on top of what a page says, so that its commands take seconds"""
+ROUNDS = 2
+SINGLE = ("dpo", "sft")
+"""recipes of one round"""
+
+ELSEWHERE = {
+    "make demo": "minutes; `.ci/run` runs its short form",
+    "make test": "is what runs this",
+}
+"""commands in the pages that are not run from here, and why"""
+
+QUESTIONS = [f"Question {i}: what is {i} + {i}?" for i in range(40)]
+ORACLE = """
+def prefer(queries):
+    return [float(len(q.a.text) < len(q.b.text)) for q in queries]
+
+def score(responses):
+    return [float(-len(r.text)) for r in responses]
+"""
+
+
+def furnish(folder: Path) -> None:
+    """The files that the pages take for granted, each as small as it can be."""
+    torch.manual_seed(0)
+    shape = tiny.config(max_position_embeddings=512)
+    LlamaForCausalLM(shape).save_pretrained(folder / "my-model")
+    tiny.tokenizer().save_pretrained(folder / "my-model")
+    tiny.reward_model(folder / "my-reward-model", max_position_embeddings=512)
+    _write(folder / "prompts.jsonl", [{"prompt": q} for q in QUESTIONS])
+    pairs = [{"prompt": q, "chosen": " Twice that.", "rejected": " Eh?"} for q in QUESTIONS]
+    _write(folder / "pairs.jsonl", pairs)
+    _write(folder / "demonstrations.jsonl", [{"prompt": q, "completion": " 2"} for q in QUESTIONS])
+    (folder / "my_oracle.py").write_text(ORACLE)
+    (folder / "data").symlink_to(ROOT / "data")
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def follow(block: Block, names: dict[str, Any]) -> None:
+    """Do what a block says, in the working directory. Python blocks of a page share `names`."""
+    if block.title:
+        Path(block.title).write_text(block.text)
+        sys.modules.pop(Path(block.title).stem, None)
+    if block.language == "python":
+        with patch.object(runs, "run", _small(runs.run)):
+            exec(compile(block.text, block.place, "exec"), names)
+    if block.language in ("sh", "bash"):
+        for command in block.commands:
+            _command(command, block.place)
+
+
+def _small(run: Any) -> Any:
+    def small(
+        recipe: Any, out: Any, settings: Mapping[str, Any] | None = None, **given: Any
+    ) -> Any:
+        said = dict(settings or {})
+        return run(recipe, out, {**said, **SMALL, **_rounds(str(recipe), said)}, **given)
+
+    return small
+
+
+def _rounds(recipe: str, said: Mapping[str, Any]) -> dict[str, int]:
+    return {} if recipe in SINGLE else {"rounds": min(4, said.get("rounds", ROUNDS))}
+
+
+def _command(command: str, place: str) -> None:
+    if command in ELSEWHERE:
+        return
+    program, *words = shlex.split(command)
+    if program != "prefloop":
+        subprocess.run(command, shell=True, check=True, capture_output=True, timeout=60)
+        return
+    if words[0] == "run":
+        said = assignments([word for word in words[2:] if "=" in word and word[0] != "-"])
+        small = {**SMALL, **_rounds(words[1], said)}
+        if said.get("data.preferences", "").startswith("data/"):
+            small["data.limit"] = 16
+        words += [f"{key}={value}" for key, value in small.items()]
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 0, f"{place}: {command}\n{found.output}\n{found.exception!r}"
