@@ -8,12 +8,13 @@ the machine hardly moves; `--wall` takes the clock on the wall. Run it from the 
 """
 
 import argparse
+import gc
 import logging
 import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,16 @@ from rich.console import Console
 from rich.table import Table
 
 LEARNER_TARGETS = {"ragged pairs": 1.5, "4 responses to 200 tokens": 2.0}
-GENERATION_TARGETS = {1: 1.1, 4: 1.4}
+LEARNER_COLUMNS = (
+    "peer",
+    "reference",
+    "precision",
+    "TRL s",
+    "prefloop s",
+    "ratio",
+    "loss TRL",
+    "loss ours",
+)
 
 
 def main() -> None:
@@ -106,38 +116,36 @@ def learner_table(
 ) -> Table:
     """Seconds a step for TRL and prefloop, in both precisions, against both trainers."""
     table = Table(title=f"{case.size}, {case.name}: target {LEARNER_TARGETS[case.name]}x")
-    for column in (
-        "peer",
-        "reference",
-        "precision",
-        "TRL s",
-        "prefloop s",
-        "ratio",
-        "loss TRL",
-        "loss ours",
-    ):
+    for column in LEARNER_COLUMNS + ("tokens/s", "share of peak") * bool(peak):
         table.add_column(column)
-    if peak:
-        table.add_column("tokens/s")
-        table.add_column("share of peak")
+    flops = 6 * parameters(case)
     with tempfile.TemporaryDirectory() as folder:
         for low in (True, False):
             for peer in ("DPOTrainer", "OnlineDPOTrainer"):
                 steps = learner_steps(peer, case, device, Path(folder), low, settings.checkpointing)
                 best = race(steps, settings.rounds, time_it)
-                row = [
-                    peer,
-                    "cached" if peer == "DPOTrainer" else "each step",
-                    "bf16" if low else "fp32",
-                ]
-                row += [f"{best['TRL']:.3f}", f"{best['prefloop']:.3f}"]
-                row += [f"{best['TRL'] / best['prefloop']:.2f}x"]
-                row += [f"{steps[name]():.5f}" for name in ("TRL", "prefloop")]
+                losses = [steps[name]() for name in ("TRL", "prefloop")]
+                row = learner_row(peer, low, best, losses)
                 if peak:
                     rate = case.sequence_tokens / best["prefloop"]
-                    row += [f"{rate:.0f}", f"{6 * parameters(case) * rate / peak:.1%}"]
+                    row += [f"{rate:.0f}", f"{flops * rate / peak:.1%}"]
                 table.add_row(*row)
+                del steps
+                gc.collect()  # a trainer is a cycle, and holds its model
     return table
+
+
+def learner_row(peer: str, low: bool, best: dict[str, float], losses: Sequence[float]) -> list[str]:
+    """One line of the table, for a peer in a precision."""
+    return [
+        peer,
+        "cached" if peer == "DPOTrainer" else "each step",
+        "bf16" if low else "fp32",
+        f"{best['TRL']:.3f}",
+        f"{best['prefloop']:.3f}",
+        f"{best['TRL'] / best['prefloop']:.2f}x",
+        *(f"{loss:.5f}" for loss in losses),
+    ]
 
 
 def learner_steps(

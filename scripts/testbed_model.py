@@ -35,25 +35,43 @@ class Pretraining:
     vocabulary: int = 4096
     least_count: int = 2
     most_words: int = 40
+    polish_least_count: int = 5
+    polish_most_words: int = 24
     batch_tokens: int = 2048
     muon: float = 0.02
     adamw: float = 5e-3
     seed: int = 7
+    polish_seed: int = 8
 
 
 DEFAULT = Pretraining()
 
 
-def pretraining_texts(rows: Sequence[Sentence], how: Pretraining) -> list[str]:
+def training_rows(rows: Sequence[Sentence], least_count: int, most_words: int) -> list[Sentence]:
     """Review sentences of the train split that are short enough and free of rare words."""
     train = [row for row in rows if row.split == "train" and not row.is_dev]
     seen = Counter(word for row in train for word in WORD.findall(row.text))
     return [
-        row.text
+        row
         for row in train
         if row.source in REVIEWS
-        and len(row.text.split()) <= how.most_words
-        and all(seen[word] >= how.least_count for word in WORD.findall(row.text))
+        and len(row.text.split()) <= most_words
+        and all(seen[word] >= least_count for word in WORD.findall(row.text))
+    ]
+
+
+def pretraining_texts(rows: Sequence[Sentence], how: Pretraining) -> list[str]:
+    """What the tokenizer and the first, long stage are trained on."""
+    return [row.text for row in training_rows(rows, how.least_count, how.most_words)]
+
+
+def polishing_texts(rows: Sequence[Sentence], how: Pretraining) -> list[str]:
+    """Whole, short sentences of frequent words; those of short reviews and quotes twice."""
+    return [
+        row.text
+        for row in training_rows(rows, how.polish_least_count, how.polish_most_words)
+        if row.text.endswith((".", "!", "?")) and len(row.text.split()) >= 4
+        for _ in range(1 if row.source == "movie_reviews" else 2)
     ]
 
 
@@ -225,11 +243,22 @@ def pretrain(texts: Sequence[str], dev: Sequence[str], how: Pretraining) -> Llam
     return model
 
 
+def polish(model: LlamaForCausalLM, texts: Sequence[str], how: Pretraining) -> None:
+    """One pass at a quarter of the rate, falling to zero: samples get shorter and cleaner."""
+    rng, steps = np.random.default_rng(how.polish_seed), optimizers(model, how)
+    epoch = batches(encode(texts), how.batch_tokens, rng)
+    for i, batch in enumerate(epoch):
+        done = i / len(epoch)
+        train_step(model, steps, batch, 0.25 * min(1.0, done / 0.05 + 0.02) * (1.0 - done))
+
+
 def save(model: LlamaForCausalLM) -> None:
     """Half precision on disk, float32 in the config: a plain load gives a trainable model."""
     model.save_pretrained(TESTBED / "model")
     weights = {name: w.half() for name, w in model.state_dict().items() if "lm_head" not in name}
-    save_file(weights, TESTBED / "model/model.safetensors", metadata={"format": "pt"})
+    path = TESTBED / "model/model.safetensors"
+    save_file(weights, path, metadata={"format": "pt"})
+    path.chmod(0o644)
 
 
 def load_model() -> LlamaForCausalLM:
@@ -239,18 +268,25 @@ def load_model() -> LlamaForCausalLM:
 
 
 def make_model(rows: Sequence[Sentence], how: Pretraining = DEFAULT) -> None:
-    """Pretrain, save, and measure the saved file on the two splits that training never saw."""
-    texts, started = pretraining_texts(rows, how), time.perf_counter()
-    save(pretrain(texts, review_texts(rows, lambda row: row.is_dev), how))
+    """Pretrain, polish, save, and measure the saved file."""
+    model = pretrain(pretraining_texts(rows, how), review_texts(rows, lambda r: r.is_dev), how)
+    polish(model, polishing_texts(rows, how), how)
+    save(model)
+    measure_model(rows, how)
+
+
+def measure_model(rows: Sequence[Sentence], how: Pretraining = DEFAULT) -> None:
+    """Note the shipped model's size and its perplexity on the splits that training never saw."""
+    texts, model = pretraining_texts(rows, how), load_model()
     facts = {
         "epochs": EPOCHS,
         "sentences": len(texts),
         "tokens": sum(len(row) - 1 for row in encode(texts)),
-        "minutes": round((time.perf_counter() - started) / 60, 1),
+        "polished_on": len(polishing_texts(rows, how)),
+        "parameters": model.num_parameters(),
     }
-    model = load_model()
     perplexity = {
         split: round(math.exp(mean_loss(model, review_texts(rows, in_split(split)))), 2)
         for split in ("valid", "test")
     }
-    note("model", asdict(how) | facts | {"parameters": model.num_parameters()} | perplexity)
+    note("model", asdict(how) | facts | perplexity)

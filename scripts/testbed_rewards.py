@@ -13,7 +13,7 @@ from testbed_data import TESTBED, Sentence, note
 
 from prefloop.testbed.classifier import WORD, Analyse, Classifier, hashed_characters, known_words
 
-PROXY_SEED, PROXY_SENTENCES, PROXY_BUCKETS = 3, 3000, 2**15
+PROXY_SEED, PROXY_SENTENCES, PROXY_BUCKETS = 3, 2000, 2**15
 
 
 def labelled(rows: Sequence[Sentence], train: bool) -> tuple[list[str], np.ndarray]:
@@ -45,7 +45,9 @@ def save_classifier(name: str, weight: np.ndarray, bias: float, words: Sequence[
     arrays = {"weight": weight.astype(np.float32), "bias": np.array([bias], np.float32)}
     if words:
         arrays["vocabulary"] = np.frombuffer("\n".join(words).encode(), np.uint8)
-    save_file(arrays, TESTBED / f"{name}.safetensors")
+    path = TESTBED / f"{name}.safetensors"
+    save_file(arrays, path)
+    path.chmod(0o644)
 
 
 def accuracy(name: str, rows: Sequence[Sentence]) -> float:

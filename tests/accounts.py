@@ -22,7 +22,8 @@ TABLES = {
 
 def ledger(folder: Path) -> dict[str, list[Any]]:
     """Every row of every table, in an order of its own, without times and row numbers."""
-    with sqlite3.connect(f"file:{folder}/ledger.sqlite?mode=ro", uri=True) as db:
+    uri = f"{(folder / 'ledger.sqlite').absolute().as_uri()}?mode=ro"
+    with sqlite3.connect(uri, uri=True) as db:
         found = {
             table: sorted(db.execute(f"SELECT {columns} FROM {table}"), key=repr)
             for table, columns in TABLES.items()

@@ -47,12 +47,19 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def llama(folder: Path, seed: int = 0) -> str:
-    """The folder of a random causal language model of 20 000 parameters."""
+def network(seed: int = 0) -> LlamaForCausalLM:
+    """A random causal language model of 20 000 parameters."""
     torch.manual_seed(seed)
-    shape = tiny.config(hidden_size=32, intermediate_size=48, num_hidden_layers=2)
-    shape.initializer_range = 0.2
-    LlamaForCausalLM(shape).save_pretrained(folder)
+    return LlamaForCausalLM(
+        tiny.config(
+            hidden_size=32, intermediate_size=48, num_hidden_layers=2, initializer_range=0.2
+        )
+    )
+
+
+def llama(folder: Path, seed: int = 0) -> str:
+    """The folder of that model with a tokenizer of one token a character."""
+    network(seed).save_pretrained(folder)
     tiny.tokenizer().save_pretrained(folder)
     return str(folder)
 

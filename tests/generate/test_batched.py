@@ -209,3 +209,7 @@ def test_sliding_layers_keep_their_own_cache():
     kinds = {family: growing_cache(build(family)).layers for family in ("llama", "sliding")}
     assert all(isinstance(layer, GrowingLayer) for layer in kinds["llama"])
     assert not any(isinstance(layer, GrowingLayer) for layer in kinds["sliding"])
+
+
+def test_only_a_model_with_a_past_of_its_own_goes_through_hugging_face():
+    assert [family for family in FAMILIES if not batched.takes_cache(build(family))] == ["mamba"]

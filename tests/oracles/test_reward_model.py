@@ -104,6 +104,12 @@ def test_a_text_that_is_too_long_has_no_score(plain):
     assert missing == Missing("113 tokens do not lie in 1..64")
 
 
+def test_the_shorter_of_the_models_and_the_tokenizers_context_holds(tmp_path):
+    long = response(" word" * 4)
+    path = tiny.reward_model(tmp_path, max_position_embeddings=32)
+    assert RewardModel(path=path).score([long]) == [Missing("33 tokens do not lie in 1..32")]
+
+
 def test_or_the_score_of_its_end(plain):
     long = response(" word" * 20)
     (score,) = RewardModel(path=plain, overflow="keep_end", max_tokens=10).score([long])
@@ -115,12 +121,43 @@ def test_an_empty_text_has_no_score(plain):
     assert RewardModel(path=plain).score([empty]) == [Missing("0 tokens do not lie in 1..64")]
 
 
-def test_a_model_without_padding_scores_one_text_at_a_time(tmp_path):
+def batch_sizes(model: RewardModel, responses: list[Response]) -> tuple[list[int], list[float]]:
+    """How many texts each forward pass had, and the scores."""
+    seen, forward = [], model._model.forward
+    model._model.forward = lambda **x: seen.append(len(x["input_ids"])) or forward(**x)
+    return seen, model.score(responses)
+
+
+def test_padding_that_is_also_the_end_of_a_text_is_not_used(tmp_path):
+    """A head reads the last token that is no padding: with pad = EOS, never the EOS itself."""
     path = tiny.reward_model(tmp_path, pad_token_id=None)
     tiny.tokenizer(pad_token="</s>").save_pretrained(path)
+    responses = [*RESPONSES, response(" ended</s>")]
+    sizes, scores = batch_sizes(RewardModel(path=path), responses)
+    expected = [by_hand(path, r.prompt.text + r.text) for r in responses]
+    assert scores == pytest.approx(expected, abs=1e-5)
+    assert set(sizes) == {1}
+
+
+def test_the_tokenizers_own_padding_token_is_used_where_the_model_names_none(tmp_path):
+    path = tiny.reward_model(tmp_path, pad_token_id=None)
+    sizes, scores = batch_sizes(RewardModel(path=path), RESPONSES)
+    expected = [by_hand(path, r.prompt.text + r.text) for r in RESPONSES]
+    assert scores == pytest.approx(expected, abs=1e-5)
+    assert sizes == [len(RESPONSES)]
+
+
+def test_the_models_own_padding_token_stays(tmp_path):
+    path = tiny.reward_model(tmp_path, pad_token_id=3)
+    assert RewardModel(path=path)._model.config.pad_token_id == 3
     scores = RewardModel(path=path).score(RESPONSES)
-    assert scores == pytest.approx(
-        [by_hand(path, r.prompt.text + r.text) for r in RESPONSES], abs=1e-5
+    expected = [by_hand(path, r.prompt.text + r.text) for r in RESPONSES]
+    assert scores == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_single_logit_may_be_named(plain):
+    assert RewardModel(path=plain, label=0).score(RESPONSES) == RewardModel(path=plain).score(
+        RESPONSES
     )
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from prefloop.generate.cache import growing_cache
 from prefloop.generate.decode import decode
+from prefloop.generate.fallback import generate_elsewhere
 from prefloop.generate.request import Drawn, Request, Tokens
 from prefloop.generate.text import continuation
 from prefloop.types import Prompt, Response, SamplingSettings, Source
@@ -76,8 +77,6 @@ def generate(
         for batch in batches(request, rows):
             found |= decode(request, batch, flat)
     else:
-        from prefloop.generate.fallback import generate_elsewhere
-
         found = generate_elsewhere(request, rows, flat)
     return [[found[i * samples + k] for k in range(samples)] for i in range(len(prompts))]
 

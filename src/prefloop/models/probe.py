@@ -63,9 +63,8 @@ def _window(config: Any) -> int | None:
 def _numeric_reason(model: Any) -> str | None:
     vocab = model.get_output_embeddings().weight.shape[0]
     draw = np.random.default_rng(0)
-    ids = iter(draw.integers(vocab, size=19).tolist())
-    take = lambda n: tuple(next(ids) for _ in range(n))
-    trees = [Tree(take(3), (take(2), take(4))), Tree(take(5), (take(4), take(1)))]
+    a, b, c, d, e, f = (tuple(draw.integers(vocab, size=n).tolist()) for n in (3, 2, 4, 5, 4, 1))
+    trees = [Tree(a, (b, c)), Tree(d, (e, f))]
     with torch.no_grad(), _evaluating(model):
         try:
             packed = tree_logps(model, trees)

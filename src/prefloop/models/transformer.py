@@ -80,7 +80,8 @@ class TransformerPolicy:
 
     @contextmanager
     def rollouts(self) -> Iterator[None]:
-        """Keep one copy of the weights, in the sampling precision, for every `sample` inside."""
+        """Keep one copy of the weights, in the sampling precision, for every `sample` inside;
+        they must not change meanwhile."""
         if self._sampler is not None:
             yield
             return

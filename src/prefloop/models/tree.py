@@ -23,8 +23,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from prefloop.models.logps import token_logps
 
 NAME = "prefloop_tree"
-EXPLICIT_SCORES = 1 << 27
-"""attention scores up to which the explicit form is worth its memory"""
+EXPLICIT_SCORES = 1 << 25
+"""attention scores a layer up to which the explicit form is worth its memory: 64 MiB"""
 
 
 @dataclass(frozen=True)

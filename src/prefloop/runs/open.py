@@ -79,6 +79,7 @@ def opened(
         try:
             if ledger.finished(0, "start") is not None:
                 folder.refuse_changes(phases[-1].config)
+                _refuse_fewer_rounds(phases, ledger)
             yield _session(phases, folder, ledger, watch, stop, given, parts)
         finally:
             ledger.close()
@@ -160,13 +161,22 @@ def _introduce(session: Session) -> None:
         session.watch.note("first example:\n" + session.encoder.show(first.prompt, first.tokens))
 
 
+def _refuse_fewer_rounds(phases: Sequence[Phase], ledger: Ledger) -> None:
+    wanted, done = sum(phase.rounds for phase in phases), len(ledger.details("learn"))
+    if wanted < done:
+        raise ConfigError(
+            f"{done} rounds of this run are done, which rounds={wanted} cannot take back; raise "
+            "it, or take an earlier policy with `prefloop export --round`"
+        )
+
+
 def _restore(session: Session) -> None:
     """Put the policy where the last finished round left it."""
-    learned = [r for r in range(1, session.rounds + 1) if session.ledger.finished(r, "learn")]
+    learned = len(session.ledger.details("learn"))
     if learned:
-        load_weights(session.policy.model, dict(session.checkpoints.load(learned[-1]).weights))
-        session.policy.version = learned[-1]
-        session.watch.note(f"continuing after round {learned[-1]}")
+        load_weights(session.policy.model, dict(session.checkpoints.load(learned).weights))
+        session.policy.version = learned
+        session.watch.note(f"continuing after round {learned}")
 
 
 def _check_disk(folder: RunFolder, config: Config) -> None:

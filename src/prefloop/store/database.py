@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 
 class LedgerError(RuntimeError):
@@ -43,13 +43,15 @@ class Transaction:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         with self._explained():
             self._context.__exit__(kind, error, trace)
-        if isinstance(error, DatabaseError):
+        if isinstance(error, DatabaseError) and not isinstance(error, IntegrityError):
             raise self._explain(error) from error
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
+        except IntegrityError:
+            raise  # a mistake of the caller's, not of the file's
         except DatabaseError as error:
             raise self._explain(error) from error
 
@@ -60,14 +62,18 @@ class Transaction:
                 f"{self._path} cannot grow ({reason}); all that was committed is safe. "
                 "Free some space, then run the same command again"
             )
+        if "locked" in reason:
+            return LedgerError(
+                f"{self._path} is locked by another program; close what else writes to it, then "
+                "run the same command again"
+            )
         return damaged(self._path, reason)
 
 
 def connect(path: Path, *, readonly: bool) -> Engine:
-    mode = "ro" if readonly else "rwc"
-    engine = create_engine(
-        f"sqlite:///file:{quote(str(path))}?mode={mode}&uri=true", connect_args={"timeout": 30}
-    )
+    options = {"mode": "ro" if readonly else "rwc", "uri": "true"}
+    url = URL.create("sqlite", database=f"file:{quote(str(path))}", query=options)
+    engine = create_engine(url, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
     def settle(connection: sqlite3.Connection, _: object) -> None:

@@ -4,11 +4,12 @@ Written by the one process that holds the run folder; read by anyone, at any tim
 is on disk before the next stage sees what it holds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, Table, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
 from prefloop.store import schema
@@ -38,11 +39,13 @@ class Ledger:
     def create(cls, path: Path) -> "Ledger":
         """The ledger at `path` for writing, made if it is not there."""
         ledger = cls(path, connect(path, readonly=False))
-        with ledger._begin() as db:
-            schema.metadata.create_all(db)
-            row = {"key": "schema", "value": str(schema.SCHEMA)}
-            db.execute(insert(schema.meta).values(row).on_conflict_do_nothing())
-        ledger._check()
+        with ledger._or_closed():
+            with ledger._begin() as db:
+                if _schema_of(db) is None:
+                    schema.metadata.create_all(db)
+                    row = {"key": "schema", "value": str(schema.SCHEMA)}
+                    db.execute(insert(schema.meta).values(row))
+            ledger._check()
         return ledger
 
     @classmethod
@@ -51,24 +54,30 @@ class Ledger:
         if not path.exists():
             raise LedgerError(f"there is no ledger at {path}; has this run started?")
         ledger = cls(path, connect(path, readonly=True))
-        ledger._check()
+        with ledger._or_closed():
+            ledger._check()
         return ledger
 
     def close(self) -> None:
         self._engine.dispose()
 
+    @contextmanager
+    def _or_closed(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     def _check(self) -> None:
         with self._begin() as db:
-            state = db.execute(text("PRAGMA quick_check")).scalar_one()
-            found = db.execute(
-                select(schema.meta.c.value).where(schema.meta.c.key == "schema")
-            ).scalar_one()
+            state, found = db.execute(text("PRAGMA quick_check")).scalar(), _schema_of(db)
         if state != "ok":
             raise damaged(self.path, state)
         if found != str(schema.SCHEMA):
             raise LedgerError(
                 f"{self.path} has schema {found}, this prefloop reads {schema.SCHEMA}; "
-                "continue it with the version of prefloop that its log.txt names"
+                "continue it with the version of prefloop that its versions.json names"
             )
 
     def _begin(self, *, synced: bool = True) -> Transaction:
@@ -304,3 +313,11 @@ class Ledger:
         if rows:
             with self._begin() as db:
                 db.execute(insert(table).on_conflict_do_nothing(), rows)
+
+
+def _schema_of(db: Connection) -> str | None:
+    """The schema number; None where the tables are not there yet, or not all of them."""
+    if not db.dialect.has_table(db, schema.meta.name):
+        return None
+    number = select(schema.meta.c.value).where(schema.meta.c.key == "schema")
+    return db.execute(number).scalar_one_or_none()

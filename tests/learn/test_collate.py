@@ -1,0 +1,83 @@
+"""Rows to trees, trees to micro-batches, and back to a loss's argument."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prefloop.batches import PairLogps, PointLogps
+from prefloop.learn.collate import Logps, Tree, batch, family, micro_batches, trees
+from prefloop.losses.dpo import dpo
+from prefloop.losses.sft import sft
+from prefloop.types import Preference, Prompt, Query, Response
+
+
+def response(prompt: int, name: str, size: int = 2, **fields: object) -> Response:
+    """A response of so many tokens to the prompt of that number."""
+    asked = Prompt(text=f"prompt {prompt}", tokens=(prompt,) * 3)
+    return Response(prompt=asked, text=name, id=name, tokens=(7,) * size, **fields)  # type: ignore[arg-type]
+
+
+def pair(prompt: int, a: str, b: str, p: float = 1.0) -> Preference:
+    """An answered query."""
+    one, other = response(prompt, a, 2), response(prompt, b, 5)
+    return Preference(query=Query(prompt=one.prompt, a=one, b=other), p=p)
+
+
+def test_rows_that_share_a_prompt_share_a_tree_and_no_response_is_in_it_twice() -> None:
+    rows = [pair(1, "a", "b"), pair(2, "c", "d"), pair(1, "a", "e")]
+    one, two = trees(rows)
+    assert [r.id for r in one.responses] == ["a", "b", "e"]
+    assert [r.id for r in two.responses] == ["c", "d"]
+    assert one.size == 3 + 2 + 5 + 5
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.integers(1, 100))
+def test_micro_batches_hold_every_tree_once_and_keep_to_the_budget(
+    sizes: list[int], budget: int
+) -> None:
+    forest = [Tree(rows=(response(i, f"r{i}", size),)) for i, size in enumerate(sizes)]
+    plan = micro_batches(forest, budget)
+    assert sorted(t.rows[0].id for group in plan for t in group) == sorted(
+        t.rows[0].id for t in forest
+    )
+    assert all(len(group) == 1 or sum(t.size for t in group) <= budget for group in plan)
+
+
+def test_a_pairs_columns_follow_the_rows_not_the_responses_order() -> None:
+    rows = [pair(1, "c", "a", p=0.25), pair(1, "a", "b", p=0.75)]
+    logps = Logps(values=torch.tensor([-1.0, -2.0, -3.0]), place={"a": 0, "b": 1, "c": 2})
+    y = batch(PairLogps, rows, logps, {"a": -10.0, "b": -20.0, "c": -30.0}, 1.0)
+    assert isinstance(y, PairLogps)
+    assert y.a.tolist() == [-3.0, -1.0] and y.b.tolist() == [-1.0, -2.0]
+    assert y.ref_a.tolist() == [-30.0, -10.0] and y.ref_b.tolist() == [-10.0, -20.0]
+    assert y.p.tolist() == [0.25, 0.75]
+    assert y.len_a.tolist() == [2.0, 2.0] and y.len_b.tolist() == [5.0, 5.0]
+
+
+def test_points_of_a_pair_are_desirable_where_they_won_and_a_tie_has_two_winners() -> None:
+    rows = [pair(1, "a", "b", 0.9), pair(2, "c", "d", 0.1), pair(3, "e", "f", 0.5)]
+    names = "abcdef"
+    logps = Logps(values=torch.zeros(6), place={name: i for i, name in enumerate(names)})
+    y = batch(PointLogps, rows, logps, dict.fromkeys(names, 0.0), 4.0)
+    assert isinstance(y, PointLogps)
+    assert y.desirable.tolist() == [True, False, False, True, True, True]
+    assert y.mean_length.item() == 4.0
+
+
+def test_a_single_response_is_desirable_unless_its_label_says_otherwise() -> None:
+    rows = [response(1, "a"), response(1, "b", desirable=False), response(1, "c", desirable=True)]
+    logps = Logps(values=torch.zeros(3), place={"a": 0, "b": 1, "c": 2})
+    y = batch(PointLogps, rows, logps, dict.fromkeys("abc", 0.0), 2.0)
+    assert isinstance(y, PointLogps)
+    assert y.desirable.tolist() == [True, False, True]
+
+
+def test_a_loss_tells_its_family_by_its_first_argument() -> None:
+    assert (family(dpo), family(sft)) == (PairLogps, PointLogps)
+
+    def odd(y: str) -> str:
+        return y
+
+    with pytest.raises(TypeError, match=r"takes .*str.*PairLogps and PointLogps"):
+        family(odd)
