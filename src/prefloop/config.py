@@ -1,6 +1,7 @@
 """A run is described by frozen, validated sections; YAML in and out, dotted overrides."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -299,8 +300,11 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
     if not rest:
         tree[first] = value
         return
-    below = tree.get(first)
-    tree[first] = {"name": below} if isinstance(below, str) else dict(below or {})
+    below = tree.get(first) or {}
+    below = {"name": below} if isinstance(below, str) else below
+    if not isinstance(below, dict):
+        raise ConfigError(f"{first} is {below!r} and has no {rest[0]!r} in it; set {first} itself")
+    tree[first] = dict(below)
     _put(tree[first], rest, value)
 
 
@@ -310,7 +314,7 @@ def _fill(tree: dict[str, Any], path: list[str], value: Any) -> None:
     if rest:
         _fill(tree.setdefault(first, {}), rest, value)
     elif first not in tree:
-        tree[first] = value
+        tree[first] = deepcopy(value)
     elif _same_part(tree[first], value):
         tree[first] = {**value, **{k: v for k, v in tree[first].items() if k != "name"}}
 
