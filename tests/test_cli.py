@@ -122,8 +122,8 @@ class TestRun:
             (["run", "dpo", "data.preferences=prompts.jsonl"], "needs two responses"),
             (["run", "dpo", "data.preferences=prompt.jsonl"], "did you mean prompts.jsonl?"),
             (["run", "dpo"], "needs data.preferences"),
-            (["run", "online_dpo", "model.path=nowhere"], "model.path 'nowhere'"),
-            (["run", "online_dpo", "model.device=abacus"], "auto finds one that can"),
+            (["run", "dpo", "data.preferences=p", "model.path=nowhere"], "model.path 'nowhere'"),
+            (["run", "dpo", "data.preferences=p", "model.device=abacus"], "auto finds one"),
             (["report", "nowhere"], "there is no ledger"),
             (["export", "nowhere", "--labels", "x.parquet"], "there is no ledger"),
             (["export", "nowhere", "--policy", "x"], "is no run folder"),
@@ -135,7 +135,7 @@ class TestRun:
         self, arguments: list[str], says: str, inside: Path, tmp_path: Path
     ) -> None:
         out = ["--out", str(tmp_path / "run")] if arguments[0] == "run" else []
-        if arguments[0] == "run" and not any("model." in a for a in arguments):
+        if arguments[0] == "run" and "model.path=nowhere" not in arguments:
             out.append("model.path=model")
         assert says in refused(call(*arguments, *out))
 
@@ -159,22 +159,23 @@ class TestDryRun:
     """`prefloop run --dry-run`."""
 
     def test_says_what_would_be_done_and_writes_nothing(self, inside: Path) -> None:
-        before = sorted(inside.rglob("*"))
+        before = [p for p in sorted(inside.rglob("*")) if p.suffix != ".pyc"]
         result = call("run", "online_dpo", *SETTINGS, "--dry-run", "--out", "never")
         assert result.exit_code == 0, result.output
         for says in ("24 responses to draw", "8 labels", "4 steps of dpo", "memory", "disk"):
             assert says in result.output, says
-        changed = {path for path in {*inside.rglob("*")} ^ {*before}}
-        assert not {path for path in changed if "__pycache__" not in path.parts}
+        assert [p for p in sorted(inside.rglob("*")) if p.suffix != ".pyc"] == before
 
     def test_of_a_preference_file_needs_no_prompts(self, inside: Path, tmp_path: Path) -> None:
         rows = [{"prompt": p, "chosen": " good", "rejected": " bad"} for p in small.PROMPTS]
         path = tmp_path / "pairs.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
-        result = call("run", "dpo", "model.path=model", f"data.preferences={path}", "--dry-run")
+        settings = ["model.path=model", "model.threads=1", f"data.preferences={path}"]
+        result = call("run", "dpo", *settings, "--dry-run")
         assert result.exit_code == 0, result.output
         assert "2 ready-made rows" in result.output
-        assert "⟪response⟫ good</s>" in result.output, "the first example as the model sees it"
+        shown = result.output.replace(" ", "")
+        assert "thefilmis⟪response⟫good</s>" in shown, "the first example as the model sees it"
 
     def test_finds_the_same_mistakes(self, inside: Path) -> None:
         assert "needs data.prompts" in refused(
@@ -193,7 +194,9 @@ class TestExport:
         assert len(rows) == 8 and {"prompt", "chosen", "rejected", "p"} <= set(rows[0])
         assert all(len(row["chosen"]) <= len(row["rejected"]) for row in rows)
 
-    def test_the_policy_is_a_hugging_face_folder(self, done: Path, tmp_path: Path) -> None:
+    def test_the_policy_is_a_hugging_face_folder(
+        self, done: Path, inside: Path, tmp_path: Path
+    ) -> None:
         target = tmp_path / "policy"
         result = call("export", str(done), "--policy", str(target))
         assert (result.exit_code, "round 1" in result.output) == (0, True)

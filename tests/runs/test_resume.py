@@ -4,9 +4,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import accounts
 import pytest
 
+import accounts
 import small
 
 STORE, RUNS, STEP = "prefloop.store.ledger:Ledger", "prefloop.runs", "prefloop.learn.step:Stepper"
@@ -92,6 +92,30 @@ def test_a_run_killed_as_it_learns_ends_as_if_it_had_not_been(
 ) -> None:
     killed_and_continued(STEPS[point], model, tmp_path / "run", {"checkpoint.steps": steps})
     accounts.same(tmp_path / "run", undisturbed)
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "each round from the initial model": {
+        "learn.init_from": "pi0",
+        "learn.data": "all",
+        "learn.optimizer": "fresh",
+    },
+    "against the previous policy": {"learn.reference": "previous", "learn.schedule": "cosine"},
+    "with the reference swapped in": {"learn.resident": False},
+    "with samples of the reference": {"sample.sources": {"policy": 1, "reference": 2}},
+    "with adapters": {"model.adapter": "lora"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_that_learns_in_another_way_is_continued_as_well(
+    way: str, model: str, tmp_path: Path
+) -> None:
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    settings = WAYS[way] | {"checkpoint.steps": 2}
+    assert small.elsewhere(small.small_run, model, whole, settings) == 0
+    killed_and_continued((f"{STEP}.step", 7, "after"), model, folder, settings)
+    accounts.same(folder, whole)
 
 
 def killed_and_continued(

@@ -12,7 +12,7 @@ SETTINGS: dict[str, Any] = {
     "explore.rule": {"name": "best_worst"},
     "explore.scorer": {"name": "proxy"},
     "ask.oracle": {"name": "bradley_terry", "scorer": "sentiment", "scale": 2.0},
-    "learn.lr": 2e-4,
+    "learn.lr": 7e-5,
     "learn.epochs": 2,
     "measure.gold": {"name": "sentiment"},
     "measure.judges": [{"name": "vader"}],

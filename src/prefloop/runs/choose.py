@@ -9,6 +9,7 @@ import numpy as np
 
 from prefloop import plugins
 from prefloop.config import ConfigError
+from prefloop.explore._distinct import distinct
 from prefloop.rng import stream
 from prefloop.runs.session import Session
 from prefloop.types import Candidates, Missing, Query
@@ -35,10 +36,10 @@ class Choosing:
         limit = config.ask.labels or len(candidates)
         queries: list[Query] = []
         for options in candidates:
-            if len(queries) < limit and (distinct := _distinct(options)):
-                rng = stream(self.session.config.seed, "choose", distinct.responses[0].id)
-                a, b = rule(distinct, rng)
-                queries.append(_query(distinct, a, b))
+            if len(queries) < limit and (apart := distinct(options)):
+                rng = stream(self.session.config.seed, "choose", apart.responses[0].id)
+                a, b = rule(apart, rng)
+                queries.append(_query(apart, a, b))
         if candidates and not queries:
             raise ConfigError(
                 f"all candidates of round {round} are identical, so there is nothing to compare; "
@@ -65,19 +66,6 @@ class Choosing:
             for options, row in rated
             if not any(isinstance(score, Missing) for score in row)
         ]
-
-
-def _distinct(options: Candidates) -> Candidates | None:
-    """The candidates without repeats of a text; None when one text is all there is."""
-    first = {r.text: i for i, r in reversed(list(enumerate(options.responses)))}
-    places = sorted(first.values())
-    if len(places) < 2:
-        return None
-    return replace(
-        options,
-        responses=tuple(options.responses[i] for i in places),
-        scores=None if options.scores is None else options.scores[:, places],
-    )
 
 
 def _query(options: Candidates, a: int, b: int) -> Query:

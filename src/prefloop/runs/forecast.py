@@ -83,7 +83,8 @@ def _speed(loaded: Loaded, data: Data, config: Config) -> tuple[float, float]:
     """(seconds to draw a response, seconds to learn from a row), by doing a little of each."""
     policy = TransformerPolicy(loaded, tokens=config.learn.tokens)
     rng = stream(config.seed, "forecast")
-    prompts = (data.prompts or data.eval_prompts)[:PROBE]
+    known = data.prompts or data.eval_prompts or tuple(item.prompt for item in data.items)
+    prompts = known[:PROBE]
     began = perf_counter()
     drawn = policy.sample(prompts, n=2, settings=sampling(config.sample), rng=rng)
     flat = [replace(r, id=str(i)) for i, r in enumerate(r for group in drawn for r in group)]

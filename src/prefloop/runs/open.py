@@ -56,6 +56,17 @@ def require(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> 
                 f"phase {phase.name!r} needs ask.oracle: who says which response is better? Name "
                 "one (prefloop list oracles), or your own function as module:function"
             )
+        _require_own_parts(config)
+
+
+def _require_own_parts(config: Config) -> None:
+    """ConfigError for a module:function that cannot be loaded, before anything is paid for."""
+    for _, part in config.parts():
+        if ":" in part.name:
+            try:
+                plugins.load(part.name)
+            except LookupError as error:
+                raise ConfigError(str(error)) from None
 
 
 @contextmanager

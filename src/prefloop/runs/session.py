@@ -80,7 +80,10 @@ class Session:
         if name not in self._built:
             found = {"seed": self.config.seed, "device": str(self.policy.loaded.device), **context}
             values = {k: value() if callable(value) else value for k, value in found.items()}
-            self._built[name] = plugins.build(kind, part.name, part.options, **values)
+            try:
+                self._built[name] = plugins.build(kind, part.name, part.options, **values)
+            except LookupError as error:  # a module:function inside another part
+                raise ConfigError(f"{role}: {error}") from None
         return self._built[name]
 
     def chunks(self, total: int, *, responses: int = 1) -> list[range]:

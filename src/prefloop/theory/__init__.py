@@ -1,0 +1,1 @@
+"""The exact lab: finite worlds in which optimum, regret, KL and Nash point are known."""
