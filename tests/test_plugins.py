@@ -77,7 +77,7 @@ class TestCards:
 
     def test_a_classs_options_are_its_public_fields(self):
         assert plugins.card("oracles", "bradley_terry").options == {
-            "scorer": "Sentiment()",
+            "scorer": "",
             "scale": "1.0",
             "labels": "'sampled'",
             "seed": "0",
@@ -131,13 +131,12 @@ class TestBuild:
         assert plugins.build("oracles", "bradley_terry", {"scorer": scorer}).scorer is scorer
 
     def test_the_runs_seed_reaches_every_level_unless_it_was_set(self):
-        built = plugins.build(
-            "oracles", "noisy", {"seed": 1, "inner": "bradley_terry"}, seed=5, device="cpu"
-        )
+        inner = {"name": "bradley_terry", "scorer": "sentiment"}
+        built = plugins.build("oracles", "noisy", {"seed": 1, "inner": inner}, seed=5, device="cpu")
         assert (built.seed, built.inner.seed) == (1, 5)
 
     def test_a_whole_number_is_a_real_one_where_one_is_wanted(self):
-        scale = plugins.build("oracles", "bradley_terry", {"scale": 2}).scale
+        scale = plugins.build("oracles", "bradley_terry", {"scorer": "sentiment", "scale": 2}).scale
         assert scale == 2 and type(scale) is float
 
     @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve their neighbours
+
 app = typer.Typer(
     name="prefloop",
     no_args_is_help=True,

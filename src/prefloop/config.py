@@ -53,7 +53,9 @@ class Model(Section):
     adapter: Literal["none", "lora", "qlora"] = "none"
     """none is full fine-tuning; with lora and qlora the reference is the model with adapters off"""
     lora_rank: int = Field(16, ge=1)
+    """inner width of an adapter"""
     lora_alpha: float = Field(32.0, gt=0)
+    """an adapter's output is scaled by lora_alpha / lora_rank"""
     lora_targets: str = "all-linear"
     """all-linear, or module names separated by commas"""
     template: Literal["auto", "chat", "plain"] = "auto"
@@ -64,7 +66,7 @@ class Model(Section):
     trust_remote_code: bool = False
     """runs code that the model's author wrote; off unless you ask"""
     threads: int | None = Field(None, ge=1)
-    """OpenMP threads on a CPU; default: the number of physical cores"""
+    """OpenMP threads on a CPU; default: OMP_NUM_THREADS, else one per usable core"""
 
 
 class Data(Section):
@@ -105,6 +107,7 @@ class Explore(Section):
     """Which two of the candidates an oracle is asked about."""
 
     rule: Part = Part(name="on_policy")
+    """a file of explore/, or your own module:function"""
     scorer: Part | None = None
     """the proxy that rules such as best_worst rank by"""
 
@@ -113,6 +116,7 @@ class Ask(Section):
     """Who answers, and how many labels a round may cost."""
 
     oracle: Part | None = None
+    """who says which response is better: a file of oracles/, or your own module:function"""
     labels: int | None = Field(None, ge=1)
     """labels a round; None: one for every prompt"""
     retries: int = Field(2, ge=0)
@@ -125,20 +129,27 @@ class Learn(Section):
     """How the policy learns from the answers."""
 
     loss: Part = Part(name="dpo")
+    """a file of losses/, or your own module:function"""
     lr: float = Field(1e-6, gt=0)
+    """AdamW's learning rate; adapters take about a hundred times full fine-tuning's"""
     epochs: int = Field(1, ge=1)
+    """times each round goes over its rows"""
     batch: int = Field(32, ge=1)
     """pairs (or single responses) an optimizer step"""
     tokens: int = Field(8192, ge=1)
     """token budget of a micro-batch; never changes the gradient"""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """of the learning rate, within a round"""
     warmup: float = Field(0.0, ge=0, lt=1)
     """share of a round's steps over which the learning rate rises from zero"""
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float | None = Field(1.0, gt=0)
     init_from: Literal["pi0", "previous"] = "previous"
+    """where a round's training starts: the initial policy, or the round before"""
     reference: Literal["pi0", "previous"] = "pi0"
+    """what log-ratios are taken against"""
     data: Literal["all", "latest", "window"] = "latest"
+    """which rounds' answers a round learns from"""
     window: int = Field(3, ge=1)
     """rounds that `data: window` looks back on, the latest included"""
     optimizer: Literal["keep", "fresh"] = "keep"
@@ -237,7 +248,7 @@ class Config(Section):
     def override(self, settings: Mapping[str, Any]) -> "Config":
         """This config with dotted settings changed: `{"learn.lr": "1e-5"}`."""
         tree = self.model_dump(exclude_unset=True)
-        for path, value in settings.items():
+        for path, value in sorted(settings.items(), key=lambda item: item[0].count(".")):
             _put(tree, path.split("."), value)
         return parse(tree)
 

@@ -86,6 +86,8 @@ class Missing:
     """A label that could not be had; it is asked again, never trained on."""
 
     reason: str
+    final: bool = False
+    """asking again cannot help: the budget is spent"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from prefloop.oracles._errors import OracleError
 from prefloop.oracles.bradley_terry import BradleyTerry
-from prefloop.oracles.sentiment import Sentiment
 from prefloop.types import Missing
 from worlds import Lengths, query
 
@@ -122,8 +121,9 @@ def test_answers_arrive_before_everything_is_scored():
     assert 0 < len(scored) < 500
 
 
-def test_its_own_scorer_is_the_gold_reward():
-    assert BradleyTerry().scorer == Sentiment()
+def test_whose_scores_it_turns_into_labels_must_be_said():
+    with pytest.raises(TypeError, match="scorer"):
+        BradleyTerry()
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_its_own_scorer_is_the_gold_reward():
 )
 def test_mistakes_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        BradleyTerry(**options)
+        BradleyTerry(scorer=Lengths(), **options)

@@ -142,7 +142,7 @@ def test_beyond_the_budget_nobody_is_asked():
     watched = Watched(inner=Says(p=longer_is_better))
     found = labels(Budget(inner=watched, limit=2.0))
     assert found["1"] == longer_is_better(QUERIES[0]) and found["2"] == longer_is_better(QUERIES[1])
-    assert found["3"] == Missing("budget of 2 labels is spent")
+    assert found["3"] == Missing("budget of 2 labels is spent", final=True)
     assert [name for call in watched.asked for name in call] == ["1", "2"]
 
 

@@ -1,7 +1,7 @@
 """Turn scores into preferences by the Bradley–Terry law."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from json import dumps
 from math import isfinite, tanh
 from typing import Literal, get_args
@@ -9,7 +9,6 @@ from typing import Literal, get_args
 from prefloop import rng
 from prefloop.oracles._border import finite, must_score, query_id
 from prefloop.oracles._errors import OracleError
-from prefloop.oracles.sentiment import Sentiment
 from prefloop.types import Answer, Missing, Query, Scorer
 
 _Labels = Literal["sampled", "thresholded", "probability"]
@@ -25,7 +24,7 @@ class BradleyTerry:
     (0.5 for equal ones), `probability` answers P itself.
     """
 
-    scorer: Scorer = field(default_factory=Sentiment)
+    scorer: Scorer
     scale: float = 1.0
     """0.1 is a careless annotator, 10 a careful one"""
     labels: _Labels = "sampled"

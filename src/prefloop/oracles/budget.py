@@ -52,7 +52,7 @@ class Budget:
                 yield answer
             start += count
         for query in queries[start:]:
-            spent = Missing(f"budget of {self.limit:g} labels is spent")
+            spent = Missing(f"budget of {self.limit:g} labels is spent", final=True)
             yield Answer(query_id=query_id(query), p=spent, cost=0.0, oracle="budget")
 
     def _affordable(self) -> int:

@@ -19,6 +19,11 @@ class Sentiment:
 
     length_normalize: bool = False
 
+    @property
+    def is_log_odds(self) -> bool:
+        """Is σ(score) the probability of a positive text?"""
+        return not self.length_normalize
+
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
         texts = [full_text(response) for response in responses]
         scores = (float(score) for score in self._classifier.log_odds(texts))

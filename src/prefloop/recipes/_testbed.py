@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from prefloop.config import Config
+from prefloop.config import Config, ConfigError
 
 SETTINGS: dict[str, Any] = {
     "data.prompts": "testbed",
@@ -22,6 +22,15 @@ SETTINGS: dict[str, Any] = {
 def testbed(config: Config) -> dict[str, Any]:
     """Online defaults for the embedded model; nothing for the user's own."""
     return dict(SETTINGS) if config.model.path == "testbed" else {}
+
+
+def once(config: Config) -> None:
+    """ConfigError where rounds are asked of a recipe that has one."""
+    if config.rounds not in (None, 1):
+        raise ConfigError(
+            f"{config.recipe} learns in one round, got rounds={config.rounds}; go over the file "
+            "more often with learn.epochs"
+        )
 
 
 def ready_made(config: Config) -> dict[str, Any]:

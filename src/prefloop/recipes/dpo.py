@@ -1,7 +1,7 @@
 """Offline DPO."""
 
 from prefloop.config import Config, Phase
-from prefloop.recipes._testbed import ready_made
+from prefloop.recipes._testbed import once, ready_made
 
 
 def dpo(config: Config) -> list[Phase]:
@@ -10,6 +10,7 @@ def dpo(config: Config) -> list[Phase]:
     Rafailov et al. 2023 (arXiv:2305.18290). Responses are the file's (off-policy), so the chosen
     response's own likelihood may fall; watch `logp_chosen`.
     """
+    once(config)
     settings = {
         **ready_made(config),
         "sample.sources": {"dataset": 2},

@@ -1,7 +1,5 @@
 """Hybrid DPO."""
 
-from dataclasses import replace
-
 from prefloop.config import Config, Phase
 from prefloop.recipes.dpo import dpo
 from prefloop.recipes.online_dpo import online_dpo
@@ -13,6 +11,6 @@ def hybrid(config: Config) -> list[Phase]:
     Xiong et al. 2024, the hybrid setting (arXiv:2312.11456): offline coverage first, then labels
     where the policy is.
     """
-    offline = replace(dpo(config)[0], rounds=1)
+    offline = dpo(config.model_copy(update={"rounds": None}))[0]
     kept = config.with_defaults({"learn.data": "all"})
     return [offline, *online_dpo(kept)]

@@ -1,7 +1,7 @@
 """Supervised fine-tuning."""
 
 from prefloop.config import Config, Phase
-from prefloop.recipes._testbed import ready_made
+from prefloop.recipes._testbed import once, ready_made
 
 
 def sft(config: Config) -> list[Phase]:
@@ -10,6 +10,7 @@ def sft(config: Config) -> list[Phase]:
     Minimises the token-mean negative log-likelihood of `data.completions`; nothing is sampled or
     asked. Ouyang et al. 2022, §3.5 (arXiv:2203.02155).
     """
+    once(config)
     settings = {
         **ready_made(config),
         "sample.sources": {"dataset": 1},

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
+from prefloop.config import ConfigError
 from prefloop.oracles._border import finite
 from prefloop.runs.sample import Sampling
 from prefloop.runs.session import Session
+from prefloop.runs.watch import LimitReached
 from prefloop.types import Answer, Missing, Preference, Query
 
 _FAST = 0.02  # seconds: an answer that comes sooner does not wait until it is on the disk
@@ -38,7 +40,7 @@ class Asking:
         self.session.watch.begin(round, "ask", len(queries), "labels")
         if not queries:
             return
-        oracle = self._oracle(round)
+        oracle, is_spent = self._oracle(round), False
         for attempt in range(1 + settings.retries):
             open_ = self._open(round, queries)
             if attempt == 0:
@@ -46,33 +48,48 @@ class Asking:
             if not open_:
                 return
             for chunk in self.session.chunks(len(open_)):
-                self._put(oracle, [open_[i] for i in chunk])
-                self.session.stop.check()
+                is_spent = self._put(oracle, [open_[i] for i in chunk])
+            if is_spent:
+                break
         missing = self._open(round, queries)
+        if is_spent and len(missing) < len(queries):
+            return  # the run ends with the round that spent the last label
+        if is_spent:
+            raise LimitReached(f"round {round} had no label to spend: the run ends here")
         if len(missing) > settings.max_missing * len(queries):
             raise AskError(self._complaint(round, missing, len(queries), settings.max_missing))
 
     def _oracle(self, round: int) -> Any:
         """The oracle; what is spent and the ready-made labels are there for one that takes them."""
         session = self.session
-        return session.part(
+        oracle = session.part(
             "oracle",
             "oracles",
             session.phase(round).config.ask.oracle,
             spent=session.ledger.spent,
             answers=Sampling(session=session).labels,
         )
+        if not hasattr(oracle, "ask"):
+            raise ConfigError(
+                f"ask.oracle is a {type(oracle).__name__}, which rates single responses; let it "
+                "compare: ask.oracle={name: bradley_terry, scorer: …}"
+            )
+        return oracle
 
-    def _put(self, oracle: Any, queries: Sequence[Query]) -> None:
-        """Ask, and commit each answer before the next is waited for: a kill loses none that came.
+    def _put(self, oracle: Any, queries: Sequence[Query]) -> bool:
+        """Ask; true where the oracle will answer no more.
 
-        A power cut may lose those of a fast oracle that came since its last slow one.
+        Commit each answer before the next is waited for: a kill loses none that came. A power
+        cut may lose those of a fast oracle that came since its last slow one.
         """
-        last = monotonic()
+        last, is_spent = monotonic(), False
         for answer in _checked(oracle.ask(queries), {q.id for q in queries}):
             self.session.ledger.add_answers([answer], synced=monotonic() - last > _FAST)
             self.session.watch.advance(int(not isinstance(answer.p, Missing)))
+            is_spent |= isinstance(answer.p, Missing) and answer.p.final
             last = monotonic()
+            self.session.stop.check()
+        return is_spent
 
     def _open(self, round: int, queries: Sequence[Query]) -> list[Query]:
         answered = self.session.ledger.answered(round)

@@ -51,7 +51,8 @@ class Choosing:
         """With the proxy's scores, where the run has a proxy; prompts it cannot rate are left."""
         explore = self.session.phase(round).config.explore
         if explore.scorer is None and "scorer" not in self.session.given:
-            if "scores" in plugins.card("explore", explore.rule.name).needs:
+            own = ":" in explore.rule.name
+            if not own and "scores" in plugins.card("explore", explore.rule.name).needs:
                 raise ConfigError(
                     f"explore.rule={explore.rule.name} ranks candidates, but explore.scorer is not "
                     "set; name a scorer, such as reward_model or module:function"

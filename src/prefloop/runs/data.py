@@ -19,8 +19,8 @@ Rows = Iterable[Mapping[str, Any]]
 class Given:
     """Data handed over from Python; each takes the place of the file the config names."""
 
-    prompts: Sequence[Any] | None = None
-    eval_prompts: Sequence[Any] | None = None
+    prompts: Iterable[Any] | None = None
+    eval_prompts: Iterable[Any] | None = None
     preferences: Rows | None = None
     completions: Rows | None = None
 
@@ -75,7 +75,7 @@ def load(config: Config, encoder: Encoder, given: Given) -> Data:
 
 
 def _prompts(
-    path: str | None, given: Sequence[Any] | None, split: Literal["train", "eval"], config: Config
+    path: str | None, given: Iterable[Any] | None, split: Literal["train", "eval"], config: Config
 ) -> list[Prompt]:
     """Distinct prompts, in file order."""
     limit = config.data.limit if split == "train" else None

@@ -36,8 +36,8 @@ def forecast(
     )
     data = load_data(final, encoder, given or Given())
     size = sum(p.numel() for p in loaded.model.parameters())
-    yield f"model     {final.model.path}: {size / 1e6:.1f} M parameters on {loaded.device}"
-    yield f"data      {len(data.prompts)} prompts, {len(data.items)} ready-made rows, "
+    yield f"model     {final.model.path}: {size:,} parameters on {loaded.device}"
+    yield f"data      {len(data.prompts)} prompts, {len(data.items)} ready-made rows"
     yield f"          {len(data.eval_prompts)} prompts held out; {_counts(data)}"
     if data.items:
         first = data.items[0].responses[0]

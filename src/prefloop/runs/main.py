@@ -22,7 +22,7 @@ from prefloop.runs.sample import Sampling
 from prefloop.runs.session import Session
 from prefloop.runs.summary import write_report
 from prefloop.runs.track import tracked
-from prefloop.runs.watch import Silent, Stop, Stopped, Watch
+from prefloop.runs.watch import LimitReached, Silent, Stop, Stopped, Watch
 
 NAMES = (
     *("round", "phase", "labels_total", "labels_missing", "proxy_reward_mean"),
@@ -119,7 +119,7 @@ def _run(session: Session) -> Result:
     except Stopped:
         status = "stopped"
         session.watch.note(f"stopped; the same command continues in {session.folder.path}")
-    except _LimitReached as limit:
+    except LimitReached as limit:
         status = "limit"
         session.watch.note(str(limit))
     _leave(session, metrics, status)
@@ -153,18 +153,14 @@ def _rounds(session: Session, done: int) -> Iterator[Metrics]:
     return chain(first, online(parts, range(max(done, 1), session.rounds + 1)))
 
 
-class _LimitReached(Exception):
-    """The run goes no further; says which limit and its value."""
-
-
 def _check_limits(session: Session, metrics: Sequence[Metrics]) -> None:
-    """Raise _LimitReached when the last round crossed a limit that ends the run."""
+    """Raise LimitReached when the last round crossed a limit that ends the run."""
     limit, kl = session.config.limits.kl, metrics[-1].get("kl") if metrics else None
     if limit is not None and kl is not None and kl > limit:
-        raise _LimitReached(f"KL is {kl:.1f} nats, above limits.kl={limit:g}: the run ends here")
+        raise LimitReached(f"KL is {kl:.1f} nats, above limits.kl={limit:g}: the run ends here")
     disk, used = session.config.checkpoint.disk_gb, size_gb(session.folder.path)
     if disk is not None and used > disk:
-        raise _LimitReached(
+        raise LimitReached(
             f"the run folder holds {used:.3g} GB, above checkpoint.disk_gb={disk:g}: the run ends "
             "here; raise it and run the same command again to go on"
         )

@@ -106,7 +106,9 @@ class Measuring:
         if scores := self._scores("scorer", proxy, drawn):
             numbers |= alignment.reward("proxy", scores) | self._won(round, "scorer", proxy, drawn)
         if scores := self._scores("gold", measure.gold, drawn):
-            numbers |= alignment.reward("gold", scores) | alignment.positive(scores)
+            numbers |= alignment.reward("gold", scores)
+            if getattr(self.session.part("gold", "oracles", measure.gold), "is_log_odds", False):
+                numbers |= alignment.positive(scores)
             numbers |= self._won(round, "gold", measure.gold, drawn)
         return numbers
 

@@ -18,10 +18,10 @@ from prefloop.rng import key
 from prefloop.runs import data
 from prefloop.runs.checkpoints import Checkpoints, size_gb
 from prefloop.runs.data import Given
-from prefloop.runs.folder import FolderError, RunFolder
+from prefloop.runs.folder import FolderError, RunFolder, log, versions
 from prefloop.runs.session import Session
 from prefloop.runs.start import check_start
-from prefloop.runs.watch import Stop, Watch
+from prefloop.runs.watch import Logged, Stop, Watch
 from prefloop.store.ledger import Ledger
 from prefloop.store.text import Encoder
 
@@ -91,7 +91,8 @@ def opened(
             if ledger.finished(0, "start") is not None:
                 folder.refuse_changes(phases[-1].config)
                 _refuse_fewer_rounds(phases, ledger)
-            yield _session(phases, folder, ledger, watch, stop, given, parts)
+            log.info("versions: %s", versions())
+            yield _session(phases, folder, ledger, Logged(watch), stop, given, parts)
         finally:
             ledger.close()
     finally:

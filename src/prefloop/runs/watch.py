@@ -1,14 +1,17 @@
 """Who looks on while a run works, and how it is asked to stop."""
 
+import logging
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
+log = logging.getLogger("prefloop")
 
-@runtime_checkable
+
 @runtime_checkable
 class Watch(Protocol):
     """Told what a run is doing; returns nothing and changes nothing."""
@@ -40,6 +43,33 @@ class Silent:
     def measured(self, metrics: Mapping[str, Any]) -> None: ...
 
     def note(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Passes on what it is told, and writes what a person should be able to read later."""
+
+    inner: Watch
+
+    def begin(self, round: int, stage: str, total: int, unit: str) -> None:
+        log.info("round %d: %s %d %s", round, stage, total, unit)
+        self.inner.begin(round, stage, total, unit)
+
+    def advance(self, units: int, tokens: int = 0) -> None:
+        self.inner.advance(units, tokens)
+
+    def measured(self, metrics: Mapping[str, Any]) -> None:
+        numbers = {k: round(v, 4) for k, v in metrics.items() if isinstance(v, float)}
+        log.info("round %s: %s", metrics["round"], numbers)
+        self.inner.measured(metrics)
+
+    def note(self, text: str) -> None:
+        log.info("%s", text)
+        self.inner.note(text)
+
+
+class LimitReached(Exception):
+    """The run goes no further; says which limit and its value."""
 
 
 class Stopped(Exception):
