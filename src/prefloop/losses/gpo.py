@@ -27,15 +27,15 @@ def gpo(
     ] = "logistic",
     beta: float = 0.1,
 ) -> Float[Tensor, " pair"]:
-    """A margin loss f on βh, of which DPO, hinge and IPO are the first three.
+    """A margin loss f on βh; DPO, hinge and (rescaled) IPO are its first three.
 
         ℓ = p f(βh) + (1−p) f(−βh),     f(x) = log(1 + e⁻ˣ), max(0, 1−x), (x−1)², e⁻ˣ,
                                                max(0, 1−x)², 1/(1 + eˣ)²
 
-    Tang et al. 2024 (arXiv:2402.05749), in the order of the names. Near the reference all are
-    β f'(0) h + ½ β² f''(0) h²: choose β in proportion to |f'(0)|/f''(0) to compare them. Minimised
-    at βh = logit(p), sign(p − ½), 2p − 1, ½ logit(p), 2p − 1 and logit(p). Savage has no gradient
-    where a pair is badly misordered, nor has the exponential, held at e⁵⁰, below x = −50.
+    Tang et al. 2024 (arXiv:2402.05749), in the order of the names. Near the reference
+    all are f(0) + f'(0) x + ½ f''(0) x²: to compare them, take β in proportion to |f'(0)|/f''(0).
+    Minimised at βh = logit(p), sign(p − ½), 2p − 1, ½ logit(p), 2p − 1 and logit(p). Savage gives
+    up on badly misordered pairs; the exponential is held at e⁵⁰, flat below x = −50.
     """
     if f not in _FUNCTIONS:
         raise ValueError(f"f must be one of {', '.join(_FUNCTIONS)}, got {f!r}")
