@@ -10,6 +10,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 TABLES = {
+    "prompts": "key, id, text, messages, tokens, template, meta",
     "responses": "id, prompt, place, text, tokens, logp, logp_sampling, source, policy_version",
     "queries": "id, round, place, prompt, a, b",
     "answers": "query, p, missing, raw, cost, oracle",

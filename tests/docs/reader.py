@@ -4,7 +4,8 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,6 +19,7 @@ import tiny
 from prefloop import runs
 from prefloop.cli import app
 from prefloop.config import assignments
+from prefloop.theory import main as lab
 
 SMALL: dict[str, Any] = {
     "sample.prompts": 6,
@@ -38,6 +40,8 @@ ELSEWHERE = {
     "make test": "is what runs this",
 }
 """commands in the pages that are not run from here, and why"""
+
+SMALL_WORLDS = lab.regret.Setting(seeds=2, rounds=2, beta=0.5)
 
 QUESTIONS = [f"Question {i}: what is {i} + {i}?" for i in range(40)]
 ORACLE = """
@@ -95,10 +99,25 @@ def _rounds(recipe: str, said: Mapping[str, Any]) -> dict[str, int]:
     return {} if recipe in SINGLE else {"rounds": min(4, said.get("rounds", ROUNDS))}
 
 
+@contextmanager
+def _small_lab() -> Iterator[None]:
+    """`prefloop theory` with two claims and two worlds: tests/theory runs them all."""
+    small = {
+        "CLAIMS": lab.CLAIMS[:2],
+        "BETAS": (0.5,),
+        "SIZES": (5, 10),
+        "regret.Setting": lambda **_: SMALL_WORLDS,
+    }
+    with ExitStack() as stack:
+        for name, value in small.items():
+            stack.enter_context(patch(f"prefloop.theory.main.{name}", value))
+        yield
+
+
 def _command(command: str, place: str) -> None:
     if command in ELSEWHERE:
         return
-    program, *words = shlex.split(command)
+    program, *words = shlex.split(command, comments=True)
     if program != "prefloop":
         subprocess.run(command, shell=True, check=True, capture_output=True, timeout=60)
         return
@@ -108,5 +127,6 @@ def _command(command: str, place: str) -> None:
         if said.get("data.preferences", "").startswith("data/"):
             small["data.limit"] = 16
         words += [f"{key}={value}" for key, value in small.items()]
-    found = CliRunner().invoke(app, words)
+    with _small_lab():
+        found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, f"{place}: {command}\n{found.output}\n{found.exception!r}"

@@ -136,6 +136,15 @@ def test_too_many_missing_labels_stop_the_run_and_only_they_are_asked_again(
     assert found.metrics[-1]["labels_total"] == 8
 
 
+def test_labels_that_cannot_be_had_may_be_given_up(model: str, tmp_path: Path) -> None:
+    folder, clerk = tmp_path / "run", small.Clerk(book=tmp_path / "asked")
+    oracle = Forgetful(clerk=clerk, times=99, of=lambda query: query.prompt.text > "the film is")
+    with pytest.raises(AskError, match="max_missing"):
+        small.small_run(model, folder, ONE, oracle=oracle)
+    found = small.small_run(model, folder, {**ONE, "ask.max_missing": 1.0}, oracle=oracle)
+    assert 0 < found.metrics[-1]["rows"] < 8
+
+
 def test_the_complaint_names_the_reasons(model: str, tmp_path: Path) -> None:
     clerk = small.Clerk(book=tmp_path / "asked")
     with pytest.raises(AskError, match=r"8 × busy.*same command"):

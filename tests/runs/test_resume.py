@@ -8,6 +8,7 @@ import pytest
 
 import accounts
 import small
+from prefloop.runs.folder import RunFolder
 
 STORE, RUNS, STEP = "prefloop.store.ledger:Ledger", "prefloop.runs", "prefloop.learn.step:Stepper"
 POINTS: dict[str, tuple[str, small.Call, str]] = {
@@ -124,5 +125,7 @@ def killed_and_continued(
     """Kill a run there, and run the same again; the questions that were asked more than once."""
     work = (small.small_run, model, folder, settings)
     assert small.elsewhere(small.killed_at, *point, *work) == -signal.SIGKILL
+    if "write_report" not in point[0]:
+        assert RunFolder(folder).status == "interrupted"
     assert small.elsewhere(*work) == 0
     return accounts.twice(small.Clerk(book=folder.with_suffix(".asked")).asked())

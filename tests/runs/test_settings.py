@@ -8,6 +8,7 @@ from math import log
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM
 import accounts
 import small
 import tiny
+from prefloop import rng
 from prefloop.config import Checkpoint as Retention
 from prefloop.config import ConfigError, Learn
 from prefloop.learn.learner import Learner, Plan
@@ -301,6 +303,23 @@ class TestMetrics:
         shown = {event.step: event.value for event in events.Scalars("kl")}
         expected = {m["round"]: m["kl"] for m in accounts.metrics(folder)}
         assert shown == pytest.approx(expected, rel=1e-6)
+
+
+def test_every_draw_has_a_random_stream_of_its_own(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str | int, ...]] = []
+
+    def stream(seed: int, *names: str | int) -> np.random.Generator:
+        drawn.append(names)
+        return rng.stream(seed, *names)
+
+    for verb in ("sample", "choose", "measure"):
+        monkeypatch.setattr(f"prefloop.runs.{verb}.stream", stream)
+    settings = {"sample.sources": {"policy": 2, "reference": 1}, "learn.epochs": 1}
+    small.small_run(model, tmp_path / "run", settings)
+    draws = [names for names in drawn if names[0] != "prompts"]
+    assert len(draws) == len(set(draws)) == 2 * (2 * 2 + 8) + 3 * 2
 
 
 class TestEvaluationPrompts:

@@ -1,6 +1,7 @@
 """Checkpoints: trainable weights and optimizer moments as safetensors, whole or not at all."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class Checkpoints:
             raise
         self._discard(target)
         part.rename(target)
+        _sync(self.folder)
 
     def load(self, round: int) -> Checkpoint:
         """The checkpoint at the end of a round; FolderError if it is missing or damaged."""
@@ -107,6 +109,8 @@ class Checkpoints:
             "sha256": {name: _digest(folder / name) for name in files},
         }
         (folder / "manifest.json").write_text(json.dumps(manifest))
+        for path in (*folder.iterdir(), folder):
+            _sync(path)
 
     def _read(self, folder: Path) -> Checkpoint:
         try:
@@ -126,6 +130,17 @@ class Checkpoints:
                 f"the checkpoint {folder} cannot be used: {error}. Restore it from a copy; "
                 "the labels in the ledger are safe and can be exported with `prefloop export`"
             ) from error
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of files, is on the disk: a power cut keeps it."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows syncs no folders
+    number = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _digest(path: Path) -> str:

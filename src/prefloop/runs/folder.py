@@ -16,7 +16,10 @@ from safetensors import SafetensorError
 
 from prefloop.config import Config, ConfigError
 
-FREE = ("rounds", "checkpoint", "limits", "track", "measure.examples", "model.threads")
+FREE = (
+    *("rounds", "checkpoint", "limits", "track", "measure.examples", "model.threads"),
+    *("ask.retries", "ask.max_missing"),
+)
 """settings that may change when a run is continued: none of them changes a committed number"""
 
 log = logging.getLogger("prefloop")
