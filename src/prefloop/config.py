@@ -331,8 +331,9 @@ def _fill(tree: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _same_part(mine: Any, theirs: Any) -> bool:
-    both = isinstance(mine, dict) and isinstance(theirs, dict)
-    return both and mine.get("name") in (None, "", theirs.get("name"))
+    if not (isinstance(mine, dict) and isinstance(theirs, dict) and "name" in theirs):
+        return False
+    return mine.get("name") in (None, "", theirs["name"])
 
 
 _PART_DEFAULTS = {

@@ -105,7 +105,7 @@ def _small_lab() -> Iterator[None]:
     small = {
         "CLAIMS": lab.CLAIMS[:2],
         "BETAS": (0.5,),
-        "SIZES": (5, 10),
+        "SIZES": (5, 10, 20, 40),
         "regret.Setting": lambda **_: SMALL_WORLDS,
     }
     with ExitStack() as stack:

@@ -103,7 +103,6 @@ def test_asking_makes_what_the_oracle_likes_frequent(
     assert after["labels_total"] == 96
 
 
-@pytest.mark.xfail(strict=True, reason="what the user sets for the online rounds binds both phases")
 def test_hybrid_keeps_the_files_labels_and_asks_for_more(model: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     found = small.small_run(
@@ -169,7 +168,6 @@ class TestEveryRecipe:
         assert all(phase.rounds >= 1 for phase in phases)
 
 
-@pytest.mark.xfail(strict=True, reason="with_defaults adds the recipe's sources to the user's")
 def test_sources_that_the_user_names_are_all_there_are() -> None:
     (phase,) = online_dpo(parse({"sample": {"sources": {"reference": 2}}, "model": {"path": "x"}}))
     assert phase.config.sample.sources == {"reference": 2}

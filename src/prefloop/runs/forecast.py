@@ -12,7 +12,8 @@ from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import stream
 from prefloop.runs.data import Data, Given
 from prefloop.runs.data import load as load_data
-from prefloop.runs.open import phases_of, require
+from prefloop.runs.open import phases_of
+from prefloop.runs.require import require
 from prefloop.runs.sample import sampling
 from prefloop.store.text import Encoder
 

@@ -19,6 +19,7 @@ from prefloop.runs import data
 from prefloop.runs.checkpoints import Checkpoints, size_gb
 from prefloop.runs.data import Given
 from prefloop.runs.folder import FolderError, RunFolder, log, versions
+from prefloop.runs.require import require
 from prefloop.runs.session import Session
 from prefloop.runs.start import check_start
 from prefloop.runs.watch import Logged, Stop, Watch
@@ -34,39 +35,6 @@ def phases_of(config: Config) -> list[Phase]:
         raise ConfigError(str(error)) from None
     phases: list[Phase] = recipe(config)
     return phases
-
-
-def require(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> None:
-    """ConfigError for a phase that lacks something it cannot work without."""
-    for phase in phases:
-        config = phase.config
-        ready = "dataset" in config.sample.sources
-        files = (config.data.preferences, given.preferences)
-        if ready and config.sample.sources["dataset"] == 1:
-            files = (config.data.completions, given.completions)
-        elif not ready:
-            files = (config.data.prompts, given.prompts)
-        if all(source is None for source in files):
-            name = "prompts" if not ready else "preferences"
-            name = "completions" if config.sample.sources.get("dataset") == 1 else name
-            raise ConfigError(f"phase {phase.name!r} needs data.{name}; give it a file")
-        asks = sum(config.sample.sources.values()) > 1
-        if asks and config.ask.oracle is None and parts.get("oracle") is None:
-            raise ConfigError(
-                f"phase {phase.name!r} needs ask.oracle: who says which response is better? Name "
-                "one (prefloop list oracles), or your own function as module:function"
-            )
-        _require_own_parts(config)
-
-
-def _require_own_parts(config: Config) -> None:
-    """ConfigError for a module:function that cannot be loaded, before anything is paid for."""
-    for _, part in config.parts():
-        if ":" in part.name:
-            try:
-                plugins.load(part.name)
-            except LookupError as error:
-                raise ConfigError(str(error)) from None
 
 
 @contextmanager

@@ -70,9 +70,10 @@ class Session:
     def part(self, role: str, kind: str, part: Part | None, **context: Any) -> Any:
         """A part ready to use, built once; one handed over from Python comes before the config's.
 
+        Labels that came with a file are read from it, whoever else is there to ask.
         Values of `context` that are callable are called when the part is built.
         """
-        if role in self.given:
+        if role in self.given and not (part and part.name == "recorded"):
             return self.given[role]
         if part is None:
             raise ConfigError(f"the run needs a {role}, but the config names none")

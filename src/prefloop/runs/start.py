@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from prefloop.models.load import weights
 from prefloop.runs.data import Data
 from prefloop.runs.folder import FolderError
 from prefloop.runs.session import Session
@@ -16,7 +15,7 @@ _ENDS = 32  # values compared at either end of every tensor: cheap, and any trai
 def check_start(session: Session) -> None:
     """Commit the fingerprints of what the run starts from, or refuse what is no longer the same."""
     now = {
-        "weights": _weights(weights(session.policy.model)),
+        "weights": _weights(dict(session.policy.model.named_parameters())),
         "template": session.encoder.template_hash,
         "data": _data(session.data),
     }
@@ -42,7 +41,7 @@ def _weights(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _numbers(values: Tensor) -> list[float]:
-    return [float(value) for value in values.double().tolist()]
+    return [float(value) for value in values.detach().double().tolist()]
 
 
 def _data(data: Data) -> str:

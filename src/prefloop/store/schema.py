@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -93,6 +94,7 @@ answers = Table(
     Column("oracle", String, nullable=False),
     Column("asked_at", String, nullable=False),
 )
+Index("one_answer", answers.c.query, unique=True, sqlite_where=answers.c.p.is_not(None))
 
 logps = Table(
     "logps",
