@@ -7,10 +7,10 @@ from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
 
-import accounts
 import pytest
 from safetensors.numpy import load_file
 
+import accounts
 import small
 from prefloop.runs.folder import FolderError
 from prefloop.runs.summary import summarize
