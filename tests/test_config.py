@@ -74,7 +74,7 @@ class TestMistakes:
             ({"learn": {"schedule": "cos"}}, r"learn.schedule: .*'cosine', got 'cos'"),
             ({"learn": 3}, r"learn: .*got 3"),
             ({"sample": {"sources": {"polcy": 2}}}, r"sample.sources.polcy.*'policy'.*got 'polcy'"),
-            ({"learn": {"loss": "dop"}}, r"losses/ has no 'dop'; did you mean 'dpo'"),
+            ({"learn": {"loss": "hinje"}}, r"losses/ has no 'hinje'; did you mean 'hinge'"),
             (
                 {"learn": {"loss": {"name": "dpo", "bta": 1}}},
                 r"no option 'bta'; did you mean 'beta'",
