@@ -117,7 +117,7 @@ def build(kind: str, name: str, options: Mapping[str, Any], **context: Any) -> A
     given = {k: _option(f"{name}.{k}", hints.get(k), v, context) for k, v in options.items()}
     if not isclass(part):
         part = partial(part, **given) if given else part
-        return _asked(part) if ":" in name and kind == "oracles" else part
+        return as_oracle(part) if ":" in name and kind == "oracles" else part
     takes = signature(part).parameters
     given |= {key: value for key, value in context.items() if key in takes and key not in given}
     lacks = [
@@ -143,11 +143,9 @@ def load(target: str) -> Any:
         ) from error
 
 
-def _asked(function: Any) -> Any:
-    """A function of the user's as an oracle; an object that already is one, as it is."""
-    from prefloop.oracles.function import Function
-
-    return function if isinstance(function, Oracle | Scorer) else Function(target=function)
+def as_oracle(part: Any) -> Any:
+    """A function of the user's as an oracle and scorer; an object that already is one, as it is."""
+    return part if isinstance(part, Oracle | Scorer) else find("oracles", "function")(target=part)
 
 
 def _option(where: str, hint: Any, value: Any, context: Mapping[str, Any]) -> Any:

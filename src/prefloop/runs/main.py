@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from prefloop import plugins
 from prefloop.config import Config, load, parse
 from prefloop.loop import Metrics, Parts, online
 from prefloop.models.load import load_weights, save
@@ -70,7 +71,8 @@ def run(
     """
     config = read(recipe).override(settings or {})
     stop = Stop()
-    parts = {"oracle": _callable(oracle), "scorer": _callable(scorer), "gold": _callable(gold)}
+    handed = {"oracle": oracle, "scorer": scorer, "gold": gold}
+    parts = {role: plugins.as_oracle(part) for role, part in handed.items() if part is not None}
     held = opened(
         config,
         Path(out),
@@ -90,15 +92,6 @@ def read(recipe: str | Path | Config) -> Config:
     if str(recipe).endswith((".yaml", ".yml")):
         return load(Path(recipe))
     return parse({"recipe": str(recipe)})
-
-
-def _callable(part: Any) -> Any:
-    """A plain function becomes an oracle; anything else is a part already."""
-    if part is None or hasattr(part, "ask") or hasattr(part, "score"):
-        return part
-    from prefloop.oracles.function import Function
-
-    return Function(target=part)
 
 
 def _run(session: Session) -> Result:
