@@ -13,7 +13,7 @@ SETTINGS: dict[str, Any] = {
     "explore.scorer": {"name": "proxy"},
     "ask.oracle": {"name": "bradley_terry", "scorer": "sentiment", "scale": 2.0},
     "learn.loss": {"name": "dpo", "beta": 0.2},
-    "learn.lr": 1.1e-4,
+    "learn.lr": 1.05e-4,
     "learn.epochs": 2,
     "measure.gold": {"name": "sentiment"},
     "measure.judges": [{"name": "vader"}],
