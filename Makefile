@@ -18,7 +18,7 @@ export OMP_WAIT_POLICY := PASSIVE
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo        online DPO on the embedded testbed, about 4 minutes on 2 cores"
+	@echo "make demo        online DPO on the embedded testbed, about 2 minutes on 2 cores"
 	@echo "make demo-short  the same, 3 small rounds, under a minute"
 	@echo "make test        lint, types and the whole test suite"
 	@echo "make setup       only make .venv, with everything for development"

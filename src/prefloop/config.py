@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -92,7 +92,9 @@ class Sample(Section):
 
     prompts: int | None = Field(128, ge=1)
     """prompts a round; None: all of them"""
-    sources: dict[Literal["policy", "reference", "dataset"], int] = {"policy": 4}
+    sources: dict[Literal["policy", "reference", "dataset"], Annotated[int, Field(ge=1)]] = {
+        "policy": 4
+    }
     """candidates for each prompt, by who proposes them"""
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)

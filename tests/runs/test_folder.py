@@ -30,7 +30,7 @@ def half(model: str, tmp_path: Path) -> Path:
 
 
 class TestAnotherConfig:
-    """DESIGN §1.6: a continued run is the same run."""
+    """A continued run is the same run."""
 
     @pytest.mark.parametrize(
         ("key", "old", "new"),

@@ -1,4 +1,4 @@
-"""A run killed anywhere and started again ends as one that was left alone: DESIGN §1.6."""
+"""A run killed anywhere and started again ends as one that was left alone."""
 
 import signal
 from pathlib import Path

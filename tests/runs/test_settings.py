@@ -268,7 +268,7 @@ win_rate, win_rate_low, win_rate_high, response_length_mean, perplexity_ref, log
 logp_rejected, tokens_generated, tokens_trained, seconds_sample, seconds_ask, seconds_learn,
 seconds_measure
 """
-"""DESIGN §8"""
+"""what every line of metrics.jsonl has at least"""
 
 
 class TestMetrics:

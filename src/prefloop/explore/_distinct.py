@@ -1,4 +1,4 @@
-"""Candidates that say the same thing are one candidate."""
+"""Candidates that say the same thing are one candidate, unless others proposed them."""
 
 from dataclasses import replace
 
@@ -6,10 +6,14 @@ from prefloop.types import Candidates
 
 
 def distinct(options: Candidates) -> Candidates | None:
-    """The candidates without repeats of a text; None when one text is all there is."""
-    first = {r.text: i for i, r in reversed(list(enumerate(options.responses)))}
-    places = sorted(first.values())
-    if len(places) < 2:
+    """The candidates without a source's repeats of itself; None when one text is all there is.
+
+    What the policy and the reference both say stays with both: a rule that compares sources must
+    find each. The two that a rule picks may then be one text, which is no question.
+    """
+    if len({r.text for r in options.responses}) < 2:
         return None
+    first = {(r.source, r.text): i for i, r in reversed(list(enumerate(options.responses)))}
+    places = sorted(first.values())
     scores = None if options.scores is None else options.scores[:, places]
     return replace(options, responses=tuple(options.responses[i] for i in places), scores=scores)

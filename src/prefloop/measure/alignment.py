@@ -64,6 +64,7 @@ def positive(scores: Sequence[float]) -> Numbers:
     """Mean σ(score): the probability of a kind text, for scores that are log-odds."""
     found = [1 / (1 + exp(-max(-50.0, min(50.0, score)))) for score in scores]
     mean, low, high = mean_interval(found)
+    low, high = max(0.0, low), min(1.0, high)
     return {"gold_positive": mean, "gold_positive_low": low, "gold_positive_high": high}
 
 
@@ -95,5 +96,5 @@ def agreement(margins: Sequence[float], labels: Sequence[float]) -> Numbers:
     ]
     if len(right) < 2:
         return {}
-    mean, low, high = mean_interval(right)
+    mean, low, high = win_rate(right, [0.5] * len(right))
     return {"eval_accuracy": mean, "eval_accuracy_low": low, "eval_accuracy_high": high}

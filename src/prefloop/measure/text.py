@@ -1,4 +1,4 @@
-"""What can be counted in the responses themselves: diversity, repetition, length in words."""
+"""What can be counted in the responses themselves: diversity."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,30 +12,6 @@ def distinct_n(texts: Sequence[str], n: int = 2) -> float | None:
     """
     grams = Counter(gram for text in texts for gram in _ngrams(text, n))
     return len(grams) / grams.total() if grams else None
-
-
-def repeated_n(texts: Sequence[str], n: int = 3) -> float | None:
-    """Mean share of a text's n-grams that it has said before; None where no text has n words.
-
-    Unlike `distinct_n` it does not depend on how many texts there are.
-    """
-    shares = [1 - len(set(grams)) / len(grams) for t in texts if (grams := list(_ngrams(t, n)))]
-    return sum(shares) / len(shares) if shares else None
-
-
-def duplicate_share(texts: Sequence[str]) -> float | None:
-    """Share of texts that an earlier one already said, word for word; None without texts."""
-    return 1 - len({" ".join(t.split()) for t in texts}) / len(texts) if texts else None
-
-
-def mean_words(texts: Sequence[str]) -> float | None:
-    """Words per text, on average; None without texts."""
-    return sum(len(text.split()) for text in texts) / len(texts) if texts else None
-
-
-def empty_share(texts: Sequence[str]) -> float | None:
-    """Share of texts with nothing but white space; None without texts."""
-    return sum(not text.strip() for text in texts) / len(texts) if texts else None
 
 
 def _ngrams(text: str, n: int) -> Iterator[tuple[str, ...]]:

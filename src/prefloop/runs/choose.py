@@ -39,7 +39,8 @@ class Choosing:
             if len(queries) < limit and (apart := distinct(options)):
                 rng = stream(self.session.config.seed, "choose", apart.responses[0].id)
                 a, b = rule(apart, rng)
-                queries.append(_query(apart, a, b))
+                if apart.responses[a].text != apart.responses[b].text:
+                    queries.append(_query(apart, a, b))
         if candidates and not queries:
             raise ConfigError(
                 f"all candidates of round {round} are identical, so there is nothing to compare; "

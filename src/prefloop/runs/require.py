@@ -12,6 +12,7 @@ def require(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> 
     """ConfigError for a phase that lacks its data or its oracle, or a part that cannot be used."""
     for phase in phases:
         _require_data(phase, given)
+        _require_candidates(phase)
         _require_oracle(phase, parts)
         _require_own_parts(phase.config)
     named = [phase.config.ask.oracle for phase in phases]
@@ -27,6 +28,21 @@ def _require_data(phase: Phase, given: Given) -> None:
     name = {0: "prompts", 1: "completions"}.get(each, "preferences")
     if getattr(phase.config.data, name) is None and getattr(given, name) is None:
         raise ConfigError(f"phase {phase.name!r} needs data.{name}; give it a file")
+
+
+def _require_candidates(phase: Phase) -> None:
+    """Enough candidates for a question, and those that the rule compares."""
+    sources, rule = phase.config.sample.sources, phase.config.explore.rule.name
+    if sum(sources.values()) < 2 and "dataset" not in sources:
+        raise ConfigError(
+            f"phase {phase.name!r} draws one candidate a prompt, sample.sources={sources}: there "
+            "must be at least 2 to compare; set sample.sources={policy: 2}"
+        )
+    if rule == "policy_vs_reference" and not {"policy", "reference"} <= sources.keys():
+        raise ConfigError(
+            f"explore.rule=policy_vs_reference compares the two, got sample.sources={sources}; set "
+            "sample.sources={policy: 1, reference: 1}"
+        )
 
 
 def _require_oracle(phase: Phase, parts: Mapping[str, Any]) -> None:

@@ -131,7 +131,8 @@ class Lab:
             apart = distinct(options)
             if apart is not None:
                 a, b = (apart.responses[i] for i in self.method.rule(apart, rng))
-                found.append(Query(prompt=options.prompt, a=a, b=b, id=f"{round}/{number}"))
+                if a.text != b.text:
+                    found.append(Query(prompt=options.prompt, a=a, b=b, id=f"{round}/{number}"))
         return found
 
     def ask(self, round: int, queries: Sequence[Query]) -> list[Preference]:
