@@ -19,7 +19,7 @@ LAYERS = (
     ("batches", "plugins", "testbed"),
     ("config", "loop"),
     ("losses", "bonuses", "explore", "novelty"),
-    ("store", "generate", "oracles", "engine", "measure", "annotate"),
+    ("store", "generate", "oracles", "features", "engine", "measure", "annotate"),
     ("models",),
     ("learn", "report"),
     ("theory", "recipes", "runs"),

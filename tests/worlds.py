@@ -1,13 +1,13 @@
 """The smallest worlds in which the truth is known."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from prefloop.batches import PairLogps, PointLogps
+from prefloop.batches import PairLogps, PointLogps, SampleLogps
 from prefloop.oracles._border import query_id
 from prefloop.types import Answer, Candidates, Missing, Prompt, Query, Response
 
@@ -72,9 +72,12 @@ def pairs(n: int = 32, seed: int = 0, spread: float = 3.0) -> PairLogps:
     a, b, ref_a, ref_b, target = (-spread * torch.rand(n, generator=g) for _ in range(5))
     len_a, len_b = (torch.randint(1, 40, (n,), generator=g).to(a.dtype) for _ in range(2))
     p = torch.rand(n, generator=g)
-    return PairLogps(
-        a=a, b=b, ref_a=ref_a, ref_b=ref_b, p=p, len_a=len_a, len_b=len_b, target=target
-    )
+    y = PairLogps(a=a, b=b, ref_a=ref_a, ref_b=ref_b, p=p, len_a=len_a, len_b=len_b, target=target)
+    prev_a, prev_b = (-spread * torch.rand(n, generator=g) for _ in range(2))
+    win_a, win_b, width_a, width_b = (torch.rand(n, generator=g) for _ in range(4))
+    on_policy = torch.rand(n, generator=g) < 0.5
+    y = replace(y, prev_a=prev_a, prev_b=prev_b, win_a=win_a, win_b=win_b, on_policy=on_policy)
+    return replace(y, width_a=width_a, width_b=width_b, whole=y)
 
 
 def margins(h: Sequence[float] | Tensor, p: Sequence[float] | Tensor) -> PairLogps:
@@ -90,8 +93,18 @@ def points(n: int = 32, seed: int = 0, spread: float = 3.0) -> PointLogps:
     y, ref = (-spread * torch.rand(n, generator=g) for _ in range(2))
     length = torch.randint(1, 40, (n,), generator=g).to(y.dtype)
     desirable = torch.rand(n, generator=g) < 0.5
-    mean_length = length.mean()
-    return PointLogps(y=y, ref=ref, desirable=desirable, length=length, mean_length=mean_length)
+    y = PointLogps(y=y, ref=ref, desirable=desirable, length=length, mean_length=length.mean())
+    return replace(y, mismatch=0.3 * torch.randn(n, generator=g), whole=y)
+
+
+def samples(n: int = 32, seed: int = 0, spread: float = 3.0) -> SampleLogps:
+    """Responses with valid log-probabilities between −spread and 0, of which a few are new."""
+    g = torch.Generator().manual_seed(seed)
+    y, ref, drawn = (-spread * torch.rand(n, generator=g) for _ in range(3))
+    length = torch.randint(1, 40, (n,), generator=g).to(y.dtype)
+    novelty = torch.rand(n, generator=g)
+    source = ("reference", "policy") * n
+    return SampleLogps(y=y, ref=ref, drawn=drawn, length=length, novelty=novelty, source=source[:n])
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,13 @@ Every log-probability is summed over the response's tokens, EOS included, in flo
 the lab); every `len_*` is the number of those tokens.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from prefloop.types import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,20 @@ class PairLogps:
     len_b: Float[Tensor, " pair"]
     target: Float[Tensor, " pair"] | None = None
     """log π of the text a regulariser keeps likely, for a loss that names it in `needs`"""
+    prev_a: Float[Tensor, " pair"] | None = None
+    prev_b: Float[Tensor, " pair"] | None = None
+    """log π_t: the policy as the round began, a second reference (`needs = ("prev",)`)"""
+    win_a: Float[Tensor, " pair"] | None = None
+    win_b: Float[Tensor, " pair"] | None = None
+    """P(y ≻ π_t): how often a response beats the policy's own (`needs = ("win",)`)"""
+    width_a: Float[Tensor, " pair"] | None = None
+    width_b: Float[Tensor, " pair"] | None = None
+    """Γ(y): how uncertain a response's reward is, in units of reward (`needs = ("width",)`)"""
+    on_policy: Bool[Tensor, " pair"] | None = None
+    """both responses are samples of the policy being trained (`needs = ("on_policy",)`)"""
+    whole: "PairLogps | None" = None
+    """the whole accumulated batch, these pairs among it, without gradients (`needs = ("whole",)`):
+    what a mean over the batch is taken from, so that gradient accumulation changes nothing"""
 
     @property
     def margin(self) -> Float[Tensor, " pair"]:
@@ -32,16 +49,11 @@ class PairLogps:
 
     def swap(self) -> "PairLogps":
         """The same answers with every pair named the other way round."""
-        return replace(
-            self,
-            a=self.b,
-            b=self.a,
-            ref_a=self.ref_b,
-            ref_b=self.ref_a,
-            p=1 - self.p,
-            len_a=self.len_b,
-            len_b=self.len_a,
-        )
+        sides = [f.name for f in fields(self) if f.name[-2:] in ("_a", "_b")] + ["a", "b"]
+        other = {"a": "b", "b": "a"}
+        swapped = {name: getattr(self, name[:-1] + other[name[-1]]) for name in sides}
+        whole = self.whole and self.whole.swap()
+        return replace(self, **swapped, p=1 - self.p, whole=whole)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +67,37 @@ class PointLogps:
     mean_length: Float[Tensor, ""]
     """mean number of response tokens over the whole accumulated batch: a token-mean loss divides
     by it, so that gradient accumulation changes nothing"""
+    mismatch: Float[Tensor, " stranger"] | None = None
+    """log π/π_ref of responses to other prompts, over the whole accumulated batch, without
+    gradients: KTO's estimate of the KL (`needs = ("mismatch",)`)"""
+    whole: "PointLogps | None" = None
+    """the whole accumulated batch, without gradients (`needs = ("whole",)`)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleLogps:
+    """Log-probabilities of responses that a bonus is on; nobody's labels are in it."""
+
+    y: Float[Tensor, " sample"]
+    ref: Float[Tensor, " sample"]
+    length: Float[Tensor, " sample"]
+    source: tuple[Source, ...]
+    """who proposed each"""
+    drawn: Float[Tensor, " sample"] | None = None
+    """log-probability under the policy that drew it, untruncated (`needs = ("drawn",)`)"""
+    novelty: Float[Tensor, " sample"] | None = None
+    """1/√(how often the like of it was collected before) (`needs = ("novelty",)`)"""
+
+    @property
+    def log_ratio(self) -> Float[Tensor, " sample"]:
+        """Δ = log π(y)/π_ref(y)."""
+        return self.y - self.ref
+
+
+Batch = TypeVar("Batch", PairLogps, PointLogps)
+
+
+def detached(y: Batch) -> Batch:
+    """The same numbers without gradients."""
+    found = {f.name: getattr(y, f.name) for f in fields(y)}
+    return replace(y, **{k: v.detach() for k, v in found.items() if isinstance(v, Tensor)})

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from prefloop.types import Oracle, Scorer
 
-KINDS = ("losses", "bonuses", "explore", "novelty", "oracles", "recipes")
+KINDS = ("losses", "bonuses", "explore", "features", "novelty", "oracles", "recipes")
 HERE = Path(__file__).parent
 
 

@@ -4,7 +4,7 @@
 torch, so that oracles, the store and the command line start quickly.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from json import dumps
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Message = dict[str, str]
-Source = Literal["policy", "reference", "previous", "dataset", "human"]
+Source = Literal["policy", "hot", "reference", "previous", "dataset", "human"]
 
 
 def content_hash(*parts: Any) -> str:
@@ -119,7 +119,10 @@ class Candidates:
     prompt: Prompt
     responses: tuple[Response, ...]
     scores: Float[np.ndarray, "member candidate"] | None = None
+    """by each member of an ensemble; a rule that needs `members` wants at least two"""
     features: Float[np.ndarray, "candidate feature"] | None = None
+    """in units of what is known: ‖φ(i) − φ(j)‖ is the width of the reward difference, which is
+    ‖·‖ in Σ⁻¹ of the comparisons made so far"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,4 +177,44 @@ class Scorer(Protocol):
 
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
         """One score per response, in order; higher is better."""
+        ...
+
+
+@runtime_checkable
+class Features(Protocol):
+    """Anything that turns responses, with their prompts, into vectors: an encoder, a topic model.
+
+    The space must not move during a run: counts of one space mean nothing in another.
+    """
+
+    def features(self, responses: Sequence[Response]) -> Float[np.ndarray, "response feature"]:
+        """One finite vector per response, in order, depending on nothing but its response."""
+        ...
+
+
+@runtime_checkable
+class Novelty(Protocol):
+    """Pseudo-counts: how often has the like of a response been collected before?
+
+    `score` is 1/√(count + ridge): largest for what is unlike anything, and the same however often
+    it is asked for. Rows are features made comparable by `novelty._white.Whitener`: centred,
+    whitened, of length one.
+    """
+
+    def fit(self, features: Float[np.ndarray, "response feature"]) -> None:
+        """Count these occurrences as well."""
+        ...
+
+    def score(
+        self, features: Float[np.ndarray, "response feature"]
+    ) -> Float[np.ndarray, " response"]:
+        """1/√(count + ridge) of each row; changes nothing."""
+        ...
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that was counted, as plain arrays."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Put it back; an empty mapping forgets everything."""
         ...

@@ -37,9 +37,22 @@ def requiring_grad(loss: Loss, y: Any) -> tuple[Any, list[Tensor]]:
 
 
 def rows(y: Any, index: slice) -> Any:
-    """Some rows of a batch; its constants as they are."""
-    tensors = {f.name: getattr(y, f.name) for f in fields(y)}
-    return replace(y, **{k: v[index] for k, v in tensors.items() if v is not None and v.ndim})
+    """Some rows of a batch; its constants, and what is known of the whole, as they are."""
+    kept = {k: v[index] for k, v in tensors(y).items() if v.ndim and k != "mismatch"}
+    return replace(y, **kept)
+
+
+def tensors(y: Any) -> dict[str, Tensor]:
+    """The columns of a batch that it has."""
+    found = {f.name: getattr(y, f.name) for f in fields(y)}
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def single(y: Any) -> Any:
+    """The batch in float32, and the whole it is part of."""
+    narrow = {k: v.float() for k, v in tensors(y).items() if v.is_floating_point()}
+    whole = getattr(y, "whole", None)
+    return replace(y, **narrow, **({"whole": single(whole)} if whole is not None else {}))
 
 
 def one_value_per_row(loss: Loss) -> None:
@@ -93,9 +106,7 @@ def a_row_is_worth_the_same_in_any_batch(loss: Loss) -> None:
 
 def the_number_type_is_kept(loss: Loss) -> None:
     y = batch(loss)
-    tensors = {f.name: getattr(y, f.name) for f in fields(y)}
-    single = {k: v.float() for k, v in tensors.items() if v is not None and v.is_floating_point()}
-    assert loss(replace(y, **single)).dtype == torch.float32
+    assert loss(single(y)).dtype == torch.float32
     assert loss(y).dtype == torch.float64
 
 
@@ -103,9 +114,10 @@ def the_batch_is_left_as_it_was(loss: Loss) -> None:
     y, before = batch(loss), batch(loss)
     value = loss(y)
     assert not value.requires_grad
-    for f in fields(y):
-        if getattr(y, f.name) is not None:
-            assert torch.equal(getattr(y, f.name), getattr(before, f.name)), f.name
+    for name, value in tensors(y).items():
+        assert torch.equal(value, tensors(before)[name]), name
+    for name, value in tensors(getattr(y, "whole", y)).items():
+        assert torch.equal(value, tensors(getattr(before, "whole", before))[name]), name
 
 
 def options_are_keywords_with_defaults(loss: Loss) -> None:

@@ -1,0 +1,1 @@
+"""Pseudo-counts: how often the like of a response was collected before."""
