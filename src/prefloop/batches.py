@@ -5,7 +5,7 @@ the lab); every `len_*` is the number of those tokens.
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -99,5 +99,6 @@ Batch = TypeVar("Batch", PairLogps, PointLogps)
 
 def detached(y: Batch) -> Batch:
     """The same numbers without gradients."""
-    found = {f.name: getattr(y, f.name) for f in fields(y)}
-    return replace(y, **{k: v.detach() for k, v in found.items() if isinstance(v, Tensor)})
+    found: dict[str, Any] = {f.name: getattr(y, f.name) for f in fields(y)}
+    tensors = {name: v.detach() for name, v in found.items() if isinstance(v, Tensor)}
+    return replace(y, **{**found, **tensors})

@@ -92,11 +92,13 @@ class Sample(Section):
 
     prompts: int | None = Field(128, ge=1)
     """prompts a round; None: all of them"""
-    sources: dict[Literal["policy", "reference", "dataset"], Annotated[int, Field(ge=1)]] = {
-        "policy": 4
-    }
-    """candidates for each prompt, by who proposes them"""
+    sources: dict[
+        Literal["policy", "hot", "reference", "previous", "dataset"], Annotated[int, Field(ge=1)]
+    ] = {"policy": 4}
+    """candidates for each prompt, by who proposes them; previous is the policy a round before"""
     temperature: float = Field(1.0, gt=0)
+    hot: float = Field(1.5, gt=0)
+    """temperature of the candidates that the policy proposes as `hot`"""
     top_p: float = Field(1.0, gt=0, le=1)
     max_new_tokens: int = Field(64, ge=1)
     chunk: int = Field(256, ge=1)
@@ -112,6 +114,17 @@ class Explore(Section):
     """a file of explore/, or your own module:function"""
     scorer: Part | None = None
     """the proxy that rules such as best_worst rank by"""
+    features: Part | None = None
+    """vectors of responses for novelty and uncertainty; default: the testbed's, or `hidden`"""
+    novelty: Part | None = None
+    """how new a response is, for a bonus that needs it"""
+    members: int = Field(16, ge=2)
+    """reward heads on the features, for rules that choose by their disagreement"""
+    ridge: float = Field(1.0, gt=0)
+    """prior precision of the reward on features of length one"""
+    prompts: Literal["any", "disputed", "unsure", "entropy"] = "any"
+    """which prompts get the labels when there are fewer: the first, or those that vary most by the
+    heads' variance, by the width on the features, or by the policy's own entropy"""
 
 
 class Ask(Section):
@@ -132,6 +145,11 @@ class Learn(Section):
 
     loss: Part = Part(name="dpo")
     """a file of losses/, or your own module:function"""
+    bonus: Part | None = None
+    """a file of bonuses/: optimism or pessimism on samples, added to the loss"""
+    bonus_on: Literal["reference", "policy", "hot", "previous", "dataset", "chosen", "asked"] | None = None
+    """whose responses the bonus is on: a source's, the preferred ones or both that were asked
+    about; default: the bonus's own choice"""
     lr: float = Field(1e-6, gt=0)
     """AdamW's learning rate; adapters take about a hundred times full fine-tuning's"""
     epochs: int = Field(1, ge=1)
@@ -235,7 +253,13 @@ class Config(Section):
         """Every plug-in the run names, with its kind."""
         oracles = [self.ask.oracle, self.explore.scorer, self.measure.gold, *self.measure.judges]
         named = [("losses", self.learn.loss), ("explore", self.explore.rule)]
-        return named + [("oracles", part) for part in oracles if part]
+        known = [
+            ("bonuses", self.learn.bonus),
+            ("features", self.explore.features),
+            ("novelty", self.explore.novelty),
+            *(("oracles", part) for part in oracles),
+        ]
+        return named + [(kind, part) for kind, part in known if part]
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> "Config":
         """This config, with dotted defaults in the places the user left unset.

@@ -15,7 +15,7 @@ from functools import cache, partial
 from importlib import import_module
 from inspect import isclass, isfunction, signature
 from pathlib import Path
-from typing import Any, TypeGuard, get_type_hints
+from typing import Any, Literal, TypeGuard, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -35,6 +35,8 @@ class Card:
     """option → its default as written, "" when it has none"""
     aliases: tuple[str, ...]
     needs: tuple[str, ...]
+    samples: str
+    """whose responses a bonus is on unless told otherwise"""
 
 
 def names(kind: str) -> list[str]:
@@ -56,7 +58,7 @@ def card(kind: str, name: str) -> Card:
         for node in tree.body
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
-        and node.targets[0].id in ("aliases", "needs")
+        and node.targets[0].id in ("aliases", "needs", "samples")
     }
     return Card(
         name=name,
@@ -64,6 +66,7 @@ def card(kind: str, name: str) -> Card:
         options=_options(public[0]),
         aliases=tuple(constants.get("aliases", ())),
         needs=tuple(constants.get("needs", ())),
+        samples=constants.get("samples", ""),
     )
 
 
@@ -130,6 +133,14 @@ def build(kind: str, name: str, options: Mapping[str, Any], **context: Any) -> A
     return part(**given)
 
 
+def declared(kind: str, name: str, what: Literal["needs", "samples"]) -> Any:
+    """What a part's file declares; read without importing where the part is one of ours."""
+    if ":" not in name:
+        return getattr(card(kind, resolve(kind, name)), what)
+    module = sys.modules.get(getattr(load(name), "__module__", ""))
+    return getattr(module, what, {"needs": (), "samples": "reference"}[what])
+
+
 def load(target: str) -> Any:
     """The object that `module:name` names; the working directory counts as a place to look."""
     module, _, name = target.partition(":")
@@ -155,6 +166,8 @@ def _option(where: str, hint: Any, value: Any, context: Mapping[str, Any]) -> An
         if "name" not in spec:
             raise ValueError(f"{where} needs the name of a part, got {spec}")
         return build("oracles", spec.pop("name"), spec, **context)
+    if hint == tuple[Scorer, ...] and isinstance(value, list | tuple):
+        return tuple(_option(where, Scorer, one, context) for one in value)
     if hint is None or hint in (Oracle, Scorer):
         return value
     try:

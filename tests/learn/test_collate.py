@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefloop.batches import PairLogps, PointLogps
-from prefloop.learn.collate import Logps, Tree, batch, family, micro_batches, trees
+from prefloop.learn.collate import About, Logps, Tree, batch, family, micro_batches, trees
+from prefloop.learn.facts import Facts
 from prefloop.losses.dpo import dpo
 from prefloop.losses.sft import sft
 from prefloop.types import Preference, Prompt, Query, Response
@@ -47,7 +48,8 @@ def test_micro_batches_hold_every_tree_once_and_keep_to_the_budget(
 def test_a_pairs_columns_follow_the_rows_not_the_responses_order() -> None:
     rows = [pair(1, "c", "a", p=0.25), pair(1, "a", "b", p=0.75)]
     logps = Logps(values=torch.tensor([-1.0, -2.0, -3.0]), place={"a": 0, "b": 1, "c": 2})
-    y = batch(PairLogps, rows, logps, {"a": -10.0, "b": -20.0, "c": -30.0}, 1.0)
+    facts = Facts(ref={"a": -10.0, "b": -20.0, "c": -30.0})
+    y = batch(PairLogps, rows, logps, facts, About.of(rows, PairLogps))
     assert isinstance(y, PairLogps)
     assert y.a.tolist() == [-3.0, -1.0] and y.b.tolist() == [-1.0, -2.0]
     assert y.ref_a.tolist() == [-30.0, -10.0] and y.ref_b.tolist() == [-10.0, -20.0]
@@ -59,16 +61,18 @@ def test_points_of_a_pair_are_desirable_where_they_won_and_a_tie_has_two_winners
     rows = [pair(1, "a", "b", 0.9), pair(2, "c", "d", 0.1), pair(3, "e", "f", 0.5)]
     names = "abcdef"
     logps = Logps(values=torch.zeros(6), place={name: i for i, name in enumerate(names)})
-    y = batch(PointLogps, rows, logps, dict.fromkeys(names, 0.0), 4.0)
+    facts = Facts(ref=dict.fromkeys(names, 0.0))
+    y = batch(PointLogps, rows, logps, facts, About.of(rows, PointLogps))
     assert isinstance(y, PointLogps)
     assert y.desirable.tolist() == [True, False, False, True, True, True]
-    assert y.mean_length.item() == 4.0
+    assert y.mean_length.item() == 3.5, "responses of 2 and of 5 tokens"
 
 
 def test_a_single_response_is_desirable_unless_its_label_says_otherwise() -> None:
     rows = [response(1, "a"), response(1, "b", desirable=False), response(1, "c", desirable=True)]
     logps = Logps(values=torch.zeros(3), place={"a": 0, "b": 1, "c": 2})
-    y = batch(PointLogps, rows, logps, dict.fromkeys("abc", 0.0), 2.0)
+    facts = Facts(ref=dict.fromkeys("abc", 0.0))
+    y = batch(PointLogps, rows, logps, facts, About.of(rows, PointLogps))
     assert isinstance(y, PointLogps)
     assert y.desirable.tolist() == [True, False, True]
 

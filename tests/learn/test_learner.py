@@ -10,7 +10,7 @@ from torch import Tensor
 import small
 import tiny
 from prefloop.config import Learn
-from prefloop.learn.collate import Row, responses_of
+from prefloop.learn.facts import Facts, Row, responses_of
 from prefloop.learn.learner import Learner, Plan
 from prefloop.losses.dpo import dpo
 from prefloop.losses.sft import sft
@@ -51,12 +51,12 @@ def rows(kind: str, n: int = 8) -> list[Row]:
     return pairs if kind == "dpo" else [r for pair in pairs for r in responses_of(pair)][:n]
 
 
-def reference(chosen: Sequence[Row], seed: int = 1) -> dict[str, float]:
+def reference(chosen: Sequence[Row], seed: int = 1) -> Facts:
     """Log-probabilities of the rows' responses under another model."""
     responses = [r for row in chosen for r in responses_of(row)]
     with torch.no_grad():
         values = policy(seed).logps(responses).tolist()
-    return dict(zip((r.id for r in responses), values, strict=True))
+    return Facts(ref=dict(zip((r.id for r in responses), values, strict=True)))
 
 
 def gradient(kind: str, of: Any, settings: Learn = SETTINGS) -> dict[str, Tensor]:
@@ -87,7 +87,7 @@ class TestAStep:
     def test_is_the_gradient_of_the_mean_of_the_pairs_own_losses(self) -> None:
         """The plain way: one pair, one prompt + response at a time."""
         mine, chosen = policy(), rows("dpo")
-        ref = reference(chosen)
+        ref = reference(chosen).ref
         logp = lambda r: plainly(mine.model, r)
         losses = []
         for row in chosen:
@@ -130,7 +130,7 @@ class TestAStep:
     def test_that_is_not_finite_is_an_error_and_changes_no_weight(self) -> None:
         mine, chosen = policy(), rows("dpo")
         before = {name: p.detach().clone() for name, p in mine.model.named_parameters()}
-        ref = {name: float("nan") for name in reference(chosen)}
+        ref = Facts(ref={name: float("nan") for name in reference(chosen).ref})
         learner = Learner(mine, dpo, SETTINGS)
         with pytest.raises(FloatingPointError, match=r"norm is nan; the weights were not changed"):
             list(learner.steps(chosen, ref, Plan(batches=((0, 1),))))

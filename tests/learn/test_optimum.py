@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import worlds
 from prefloop.config import Learn
+from prefloop.learn.facts import Facts
 from prefloop.learn.learner import Learner, Plan
 from prefloop.loop import Metrics, Parts, online
 from prefloop.losses.dpo import dpo
@@ -39,7 +40,7 @@ class Table:
 def parts(policy: Table, settings: Learn, beta: float) -> Parts:
     """All responses proposed, all pairs asked about, P(a ≻ b) answered, all of it learned."""
     learner = Learner(policy, partial(dpo, beta=beta), settings)
-    ref = {str(i): float(p) for i, p in enumerate(PRIOR.log())}
+    ref = Facts(ref={str(i): float(p) for i, p in enumerate(PRIOR.log())})
 
     def choose(round: int, candidates: Sequence[Candidates]) -> list[Query]:
         pairs = combinations(candidates[0].responses, 2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from prefloop.learn.facts import Facts
 from prefloop.learn.learner import Learner
 from prefloop.theory import closed
 from prefloop.theory.claim import dice, normal
@@ -186,7 +187,7 @@ def test_the_learner_of_the_package_takes_every_model():
         policy = TabularPolicy(world, model)
         before = (policy.logps([a]) - policy.logps([b])).item()
         plan = Plan.of(1, settings, 0, 1)
-        (tally, *_) = Learner(policy, dpo, settings).steps([row], ref, plan)
+        (tally, *_) = Learner(policy, dpo, settings).steps([row], Facts(ref=ref), plan)
         after = (policy.logps([a]) - policy.logps([b])).item()
         assert after > before + 0.01
         assert tally.means()["loss"] == pytest.approx(np.log(2))

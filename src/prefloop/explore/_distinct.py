@@ -15,5 +15,9 @@ def distinct(options: Candidates) -> Candidates | None:
         return None
     first = {(r.source, r.text): i for i, r in reversed(list(enumerate(options.responses)))}
     places = sorted(first.values())
-    scores = None if options.scores is None else options.scores[:, places]
-    return replace(options, responses=tuple(options.responses[i] for i in places), scores=scores)
+    return replace(
+        options,
+        responses=tuple(options.responses[i] for i in places),
+        scores=None if options.scores is None else options.scores[:, places],
+        features=None if options.features is None else options.features[places],
+    )

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from prefloop.config import Learn
-from prefloop.learn.collate import Logps, Row, batch, family, responses_of
+from prefloop.learn.collate import About, Logps, trees
+from prefloop.learn.facts import Facts, Row, strangers
+from prefloop.learn.objective import Loss, Objective
 from prefloop.learn.optimizer import adamw, learning_rate, load_state_tensors, state_tensors
-from prefloop.learn.step import Loss, Stepper, Tally
+from prefloop.learn.step import Stepper, Tally
 from prefloop.rng import stream
+from prefloop.types import Response
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,36 +39,46 @@ class Plan:
 class Learner:
     """Trains a policy on rows of one family, and can be stopped and restored between steps."""
 
-    def __init__(self, policy: Any, loss: Loss, settings: Learn) -> None:
+    def __init__(self, policy: Any, loss: Loss, settings: Learn, bonus: Loss | None = None) -> None:
         self.policy = policy
         self.settings = settings
+        self.objective = Objective(loss, bonus)
         self.stepper = Stepper(
             policy=policy,
             optimizer=adamw(policy.model, settings),
-            loss=loss,
-            family=family(loss),
+            objective=self.objective,
             budget=settings.tokens,
             max_grad_norm=settings.max_grad_norm,
             autocast=autocast(settings.precision, next(policy.model.parameters()).device),
         )
 
     def steps(
-        self, rows: Sequence[Row], ref: Mapping[str, float], plan: Plan, *, done: int = 0
+        self, rows: Sequence[Row], facts: Facts, plan: Plan, *, done: int = 0
     ) -> Iterator[Tally]:
         """Take the plan's steps from number `done` on, yielding each one's tally."""
         total = len(plan.batches)
         for number in range(done, total):
             chosen = [rows[i] for i in plan.batches[number]]
             lr = learning_rate(self.settings, number, total)
-            yield self.stepper.step(chosen, ref, lr)
+            yield self.stepper.step(chosen, facts, lr)
 
-    def loss_at_reference(self, rows: Sequence[Row], ref: Mapping[str, float]) -> float:
+    def asks(self, rows: Sequence[Row], samples: Facts, plan: Plan) -> list[Response]:
+        """Every response whose log π_ref the plan's steps will look up, each once."""
+        found = [r for tree in trees(rows, samples) for r in tree.responses]
+        if "mismatch" in self.objective.needs:
+            for places in plan.batches:
+                found += strangers([rows[i] for i in places])
+        return list({r.id: r for r in found}.values())
+
+    def loss_at_reference(self, rows: Sequence[Row], facts: Facts) -> float:
         """The mean loss these rows would have at π = π_ref."""
-        names = list({r.id: None for row in rows for r in responses_of(row)})
-        values = torch.tensor([ref[name] for name in names], dtype=torch.float64)
+        names = list(facts.ref)
+        values = torch.tensor([facts.ref[name] for name in names], dtype=torch.float64)
         logps = Logps(values=values, place={name: i for i, name in enumerate(names)})
-        y = batch(self.stepper.family, rows, logps, ref, mean_length=1.0)
-        return float(self.stepper.loss(y).mean())
+        about = About.of(rows, self.objective.family)
+        if "mismatch" in self.objective.needs:
+            about = replace(about, mismatch=values.new_zeros(len(strangers(rows))))
+        return float(self.objective.loss(self.objective.batch(rows, logps, facts, about)).mean())
 
     def state_dict(self) -> dict[str, Tensor]:
         """The optimizer's moments, by parameter name."""

@@ -1,26 +1,16 @@
 """One optimizer step: accumulate a batch's gradient over micro-batches, clip, step."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from prefloop.batches import PairLogps, PointLogps
-from prefloop.learn.collate import (
-    Family,
-    Logps,
-    Row,
-    Tree,
-    batch,
-    micro_batches,
-    responses_of,
-    trees,
-)
-
-Loss = Callable[[Any], Tensor]
+from prefloop.learn.collate import About, Logps, Tree, micro_batches, trees
+from prefloop.learn.facts import Facts, Row, strangers
+from prefloop.learn.objective import Objective
 
 
 @dataclass
@@ -48,15 +38,14 @@ class Stepper:
 
     policy: Any
     optimizer: torch.optim.Optimizer
-    loss: Loss
-    family: Family
+    objective: Objective
     budget: int
     max_grad_norm: float | None
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 
-    def step(self, rows: Sequence[Row], ref: Mapping[str, float], lr: float) -> Tally:
-        """Accumulate the mean loss of the rows, clip, and move the weights."""
-        tally = self._gradient(rows, ref)
+    def step(self, rows: Sequence[Row], facts: Facts, lr: float) -> Tally:
+        """Accumulate the objective's mean over the rows, clip, and move the weights."""
+        tally = self._gradient(rows, facts)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.max_grad_norm or float("inf"))
         if not torch.isfinite(norm):
@@ -70,18 +59,18 @@ class Stepper:
         tally.sums["grad_norm"] = float(norm) * tally.rows
         return tally
 
-    def _gradient(self, rows: Sequence[Row], ref: Mapping[str, float]) -> Tally:
-        """Gradient of the mean loss; begun anew with half the budget when memory runs out.
+    def _gradient(self, rows: Sequence[Row], facts: Facts) -> Tally:
+        """Gradient of the objective; begun anew with half the budget when memory runs out.
 
         A backward pass that ran out may have added part of its gradient, so what was accumulated
         is thrown away: the gradient does not depend on the budget.
         """
-        forest = trees(rows)
+        forest = trees(rows, facts)
         while True:
             plan = micro_batches(forest, self.budget)
             self.optimizer.zero_grad(set_to_none=True)
             try:
-                return self._accumulate(plan, rows, ref)
+                return self._accumulate(plan, rows, facts)
             except torch.OutOfMemoryError as error:
                 if len(plan) == len(forest):
                     raise MemoryError(
@@ -92,47 +81,43 @@ class Stepper:
             self.budget = max(1, self.budget // 2)
 
     def _accumulate(
-        self, plan: Sequence[Sequence[Tree]], rows: Sequence[Row], ref: Mapping[str, float]
+        self, plan: Sequence[Sequence[Tree]], rows: Sequence[Row], facts: Facts
     ) -> Tally:
-        lengths = [len(r.tokens) for row in rows for r in responses_of(row)]
-        mean_length = sum(lengths) / len(lengths)
-        total = Tally()
+        about = self._about(plan, rows, facts)
+        total = Tally(rows=about.count)
         for forest in plan:
-            value, tally = self._micro(forest, ref, mean_length)
-            (value / len(rows)).backward()  # type: ignore[no-untyped-call]
+            value, tally = self._micro(forest, facts, about)
+            value.backward()  # type: ignore[no-untyped-call]
             total.add(tally)
         return total
 
-    def _micro(
-        self, forest: Sequence[Tree], ref: Mapping[str, float], mean_length: float
-    ) -> tuple[Tensor, Tally]:
+    def _micro(self, forest: Sequence[Tree], facts: Facts, about: About) -> tuple[Tensor, Tally]:
         rows = [row for tree in forest for row in tree.rows]
+        value, numbers = self.objective(rows, self._logps(forest), facts, about)
+        return value, Tally(tokens=sum(tree.size for tree in forest), sums=numbers)
+
+    def _logps(self, forest: Sequence[Tree]) -> Logps:
         asked = [r for tree in forest for r in tree.responses]
         with self.autocast():
             flat = self.policy.logps(asked)
-        logps = Logps(values=flat, place={r.id: i for i, r in enumerate(asked)})
-        y = batch(self.family, rows, logps, ref, mean_length)
-        losses = self.loss(y)
-        value = losses.sum()
-        tokens = sum(tree.size for tree in forest)
-        return value, Tally(rows=len(rows), tokens=tokens, sums=_numbers(y, losses))
+        return Logps(values=flat, place={r.id: i for i, r in enumerate(asked)})
 
+    @torch.no_grad()
+    def _about(self, plan: Sequence[Sequence[Tree]], rows: Sequence[Row], facts: Facts) -> About:
+        """What the objective must know of all rows first; a forward pass where it needs one."""
+        about = About.of(rows, self.objective.family)
+        if "whole" in self.objective.needs and len(plan) > 1:
+            whole = self.objective.batch(rows, self._all_logps(plan), facts, about)
+            about = replace(about, whole=whole)
+        if "mismatch" in self.objective.needs:
+            asked = strangers(rows)
+            found = self._all_logps(micro_batches(trees(asked), self.budget))
+            ref = found.column([facts.ref[r.id] for r in asked])
+            about = replace(about, mismatch=found.of(asked) - ref)
+        return about
 
-@torch.no_grad()
-def _numbers(y: PairLogps | PointLogps, losses: Tensor) -> dict[str, float]:
-    """What the step reports, summed over the rows; ties are left out of accuracy by half."""
-    numbers = {"loss": losses.sum()}
-    if isinstance(y, PairLogps):
-        first = y.p >= 0.5
-        right = torch.where(first, y.margin, -y.margin)
-        numbers |= {
-            "accuracy": (right > 0).double().sum() + 0.5 * (right == 0).double().sum(),
-            "margin": right.sum(),
-            "logp_chosen": torch.where(first, y.a, y.b).sum(),
-            "logp_rejected": torch.where(first, y.b, y.a).sum(),
-            "logp_chosen_ref": torch.where(first, y.ref_a, y.ref_b).sum(),
-            "logp_rejected_ref": torch.where(first, y.ref_b, y.ref_a).sum(),
-        }
-    else:
-        numbers["logp_chosen"] = y.y.sum()
-    return {name: float(value) for name, value in numbers.items()}
+    def _all_logps(self, plan: Sequence[Sequence[Tree]]) -> Logps:
+        parts = [self._logps(forest) for forest in plan]
+        names = [name for part in parts for name in part.place]
+        place = {name: i for i, name in enumerate(names)}
+        return Logps(values=torch.cat([part.values for part in parts]), place=place)

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     detail: Mapping[str, Any]
+    knowledge: Mapping[str, Tensor] = field(default_factory=dict)
+    """what exploration has learned; empty where nothing is kept"""
 
 
 class Checkpoints:
@@ -98,7 +100,11 @@ class Checkpoints:
     def _write(self, folder: Path, point: Checkpoint) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        files = {"weights.safetensors": point.weights, "optimizer.safetensors": point.optimizer}
+        files = {
+            "weights.safetensors": point.weights,
+            "optimizer.safetensors": point.optimizer,
+            "knowledge.safetensors": point.knowledge,
+        }
         for name, tensors in files.items():
             whole = {k: v.detach().contiguous().cpu().clone() for k, v in tensors.items()}
             save_file(whole, folder / name)
@@ -124,12 +130,18 @@ class Checkpoints:
                 weights=load_file(folder / "weights.safetensors"),
                 optimizer=load_file(folder / "optimizer.safetensors"),
                 detail=manifest["detail"],
+                knowledge=_optional(folder / "knowledge.safetensors"),
             )
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise FolderError(
                 f"the checkpoint {folder} cannot be used: {error}. Restore it from a copy; "
                 "the labels in the ledger are safe and can be exported with `prefloop export`"
             ) from error
+
+
+def _optional(path: Path) -> dict[str, Tensor]:
+    """A checkpoint from before there was such a file has nothing in it."""
+    return load_file(path) if path.exists() else {}
 
 
 def _sync(path: Path) -> None:

@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import cast
 
 import numpy as np
 
-from prefloop import plugins
 from prefloop.config import ConfigError
 from prefloop.explore._distinct import distinct
+from prefloop.explore._select import PROMPTS
 from prefloop.rng import stream
 from prefloop.runs.session import Session
+from prefloop.runs.wants import needs, wants
 from prefloop.types import Candidates, Missing, Query
 
 
@@ -25,7 +27,8 @@ class Choosing:
         """The round's queries, chosen now or read back. Single responses need none."""
         if self.session.ledger.finished(round, "choose") is None:
             scored = self._scored(round, candidates)
-            queries = self._chosen(round, [c for c in scored if len(c.responses) > 1])
+            known = [self._informed(round, c) for c in scored if len(c.responses) > 1]
+            queries = self._chosen(round, known)
             detail = _counts(candidates) | {"proxy_reward_mean": _mean(scored)}
             self.session.ledger.add_queries(round, queries, {**detail, "queries": len(queries)})
         return self.session.ledger.queries(round)
@@ -34,13 +37,18 @@ class Choosing:
         config = self.session.phase(round).config
         rule = self.session.part("rule", "explore", config.explore.rule)
         limit = config.ask.labels or len(candidates)
-        queries: list[Query] = []
+        worth = PROMPTS.get(config.explore.prompts)
+        found: list[tuple[float, Query]] = []
         for options in candidates:
-            if len(queries) < limit and (apart := distinct(options)):
+            if (worth or len(found) < limit) and (apart := distinct(options)):
                 rng = stream(self.session.config.seed, "choose", apart.responses[0].id)
                 a, b = rule(apart, rng)
                 if apart.responses[a].text != apart.responses[b].text:
-                    queries.append(_query(apart, a, b))
+                    pair = [options.responses.index(apart.responses[i]) for i in (a, b)]
+                    value = worth(options, (pair[0], pair[1])) if worth else 0.0
+                    found.append((value, _query(apart, a, b)))
+        best = sorted(range(len(found)), key=lambda i: (-found[i][0], i))[:limit]
+        queries = [found[i][1] for i in sorted(best)]
         if candidates and not queries:
             raise ConfigError(
                 f"all candidates of round {round} are identical, so there is nothing to compare; "
@@ -48,12 +56,21 @@ class Choosing:
             )
         return queries
 
+    def _informed(self, round: int, options: Candidates) -> Candidates:
+        """With what choosing goes by: members, features or implicit rewards."""
+        config = self.session.phase(round).config
+        if wants(config) & {"members", "features"}:
+            return cast(Candidates, self.session.informed.informed(options))
+        if "implicit" in needs("explore", config.explore.rule):
+            gain = self.session.implicit(options.responses)
+            return replace(options, scores=np.array([[gain[r.id] for r in options.responses]]))
+        return options
+
     def _scored(self, round: int, candidates: Sequence[Candidates]) -> list[Candidates]:
         """With the proxy's scores, where the run has a proxy; prompts it cannot rate are left."""
         explore = self.session.phase(round).config.explore
         if explore.scorer is None and "scorer" not in self.session.given:
-            own = ":" in explore.rule.name
-            if not own and "scores" in plugins.card("explore", explore.rule.name).needs:
+            if "scores" in needs("explore", explore.rule):
                 raise ConfigError(
                     f"explore.rule={explore.rule.name} ranks candidates, but explore.scorer is not "
                     "set; name a scorer, such as reward_model or module:function"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from inspect import signature
 from time import perf_counter
 from typing import Any
 
@@ -11,11 +11,12 @@ import torch
 from prefloop import plugins
 from prefloop.batches import PairLogps
 from prefloop.config import ConfigError, Learn
-from prefloop.learn.collate import Row, responses_of
+from prefloop.learn.facts import Row, responses_of
 from prefloop.learn.learner import Learner, Plan
 from prefloop.learn.step import Tally
 from prefloop.models.load import load_weights, weights
 from prefloop.runs.checkpoints import Checkpoint
+from prefloop.runs.facts import Gathering
 from prefloop.runs.session import Session
 from prefloop.types import Preference, content_hash
 
@@ -41,19 +42,21 @@ class Learning:
         session, settings = self.session, self.session.phase(round).config.learn
         learner = self._learner(round)
         rows = self._rows(round, preferences, learner)
-        ref = self._reference(round, rows, settings)
         plan = Plan.of(len(rows), settings, session.config.seed, round)
+        facts = Gathering(session=session, round=round, learner=learner)(rows, plan)
         self._commit_plan(round, plan, rows)
         leg = _Leg(session=session, round=round, learner=learner)
         leg.begin(settings)
         session.watch.begin(round, "learn", len(plan.batches), "steps")
         session.watch.advance(leg.done)
-        for step in learner.steps(rows, ref, plan, done=leg.done):
+        for step in learner.steps(rows, facts, plan, done=leg.done):
             leg.took(step, last=leg.done + 1 == len(plan.batches))
+        if session.knowledge is not None:
+            session.informed.learn(session.ledger.preferences(round))
         leg.finish()
         first = [rows[i] for i in plan.batches[0]]
         starts_there = _starts_at_reference(round, settings) and _is_pairwise(learner)
-        expected = learner.loss_at_reference(first, ref) if starts_there else None
+        expected = learner.loss_at_reference(first, facts) if starts_there else None
         return _metrics(rows, leg) | {"loss_expected_first": expected}
 
     def _learner(self, round: int) -> Learner:
@@ -62,7 +65,8 @@ class Learning:
         if phase.name not in self._learners:
             part = phase.config.learn.loss
             loss = plugins.build("losses", part.name, part.options)
-            learner = Learner(self.session.policy, loss, phase.config.learn)
+            bonus = _bonus(phase.config.learn)
+            learner = Learner(self.session.policy, loss, phase.config.learn, bonus)
             if self.session.offset(round) > 0:
                 learner.load_state_dict(self.session.checkpoints.load(round - 1).optimizer)
             self._learners = {phase.name: learner}
@@ -87,15 +91,6 @@ class Learning:
         if _is_pairwise(learner) or ledger.queries(round):
             return ledger.preferences(round)
         return ledger.responses(round, "train")
-
-    def _reference(self, round: int, rows: Sequence[Row], settings: Learn) -> dict[str, float]:
-        """log π_ref of every response: of π₀, or of the policy as the round begins."""
-        session = self.session
-        responses = list({r.id: r for row in rows for r in responses_of(row)}.values())
-        session.watch.begin(round, "reference", len(responses), "responses")
-        if settings.reference == "pi0" or round == 1:
-            return session.frozen_logps("pi0", partial(session.initial, session.policy), responses)
-        return session.frozen_logps(f"round {round - 1}", session.current, responses)
 
     def _commit_plan(self, round: int, plan: Plan, rows: Sequence[Row]) -> None:
         """Fix the order of the rows before the first step; a continued run must have the same."""
@@ -163,6 +158,7 @@ class _Leg:
         self._save(-1)
 
     def _save(self, step: int) -> None:
+        knowledge = self.session.knowledge
         self.session.checkpoints.save(
             Checkpoint(
                 round=self.round,
@@ -170,12 +166,30 @@ class _Leg:
                 weights=weights(self.session.policy.model),
                 optimizer=self.learner.state_dict(),
                 detail={"tally": vars(self.tally), "first": self.first},
+                knowledge=knowledge.state_dict() if knowledge is not None and step < 0 else {},
             )
         )
 
 
+def _bonus(learn: Learn) -> Any:
+    """The bonus ready to use, None without one; its β is the loss's unless it was set."""
+    if learn.bonus is None:
+        return None
+    name, options = learn.bonus.name, learn.bonus.options
+    takes = () if ":" in name else plugins.card("bonuses", plugins.resolve("bonuses", name)).options
+    if "beta" in takes and "beta" not in options:
+        options = options | {"beta": _beta(learn)}
+    return plugins.build("bonuses", name, options)
+
+
+def _beta(learn: Learn) -> float:
+    """The loss's β, as set or as it is by default."""
+    loss = plugins.build("losses", learn.loss.name, {})
+    return float(learn.loss.options.get("beta", signature(loss).parameters["beta"].default))
+
+
 def _is_pairwise(learner: Learner) -> bool:
-    return learner.stepper.family is PairLogps
+    return learner.objective.family is PairLogps
 
 
 def _starts_at_reference(round: int, settings: Learn) -> bool:

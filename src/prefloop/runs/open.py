@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from prefloop import plugins
@@ -22,9 +24,11 @@ from prefloop.runs.folder import FolderError, RunFolder, log, versions
 from prefloop.runs.require import require
 from prefloop.runs.session import Session
 from prefloop.runs.start import check_start
+from prefloop.runs.wants import features_part, wants
 from prefloop.runs.watch import Logged, Stop, Watch
 from prefloop.store.ledger import Ledger
 from prefloop.store.text import Encoder
+from prefloop.types import Response
 
 
 def phases_of(config: Config) -> list[Phase]:
@@ -108,11 +112,40 @@ def _session(
         stop=stop,
         given={name: part for name, part in parts.items() if part is not None},
     )
+    session.knowledge = _knowledge(session)
     folder.describe(config)
     check_start(session)
     _introduce(session)
     _restore(session)
     return session
+
+
+def _knowledge(session: Session) -> Any:
+    """What exploration learns, where a phase asks for it."""
+    if not any(wants(phase.config) for phase in session.phases):
+        return None
+    from prefloop.runs.knowledge import Knowledge  # TODO
+
+    config = session.config
+    states = partial(_hidden_states, session)
+    encoder = session.part("features", "features", features_part(config), states=lambda: states)
+    novelty = config.explore.novelty
+    return Knowledge(
+        encoder,
+        session.part("novelty", "novelty", novelty) if novelty else None,
+        members=config.explore.members,
+        ridge=config.explore.ridge,
+        seed=config.seed,
+    )
+
+
+def _hidden_states(session: Session, responses: Sequence[Response]) -> np.ndarray:
+    """The reference's last hidden state of each response."""
+    from prefloop.models.states import last_states  # TODO
+
+    with session.initial(session.policy) as policy:
+        found: np.ndarray = last_states(policy, responses)
+        return found
 
 
 def _let_stop(loaded: Loaded, encoder: Encoder) -> None:
@@ -154,8 +187,11 @@ def _restore(session: Session) -> None:
     """Put the policy where the last finished round left it."""
     learned = len(session.ledger.details("learn"))
     if learned:
-        load_weights(session.policy.model, dict(session.checkpoints.load(learned).weights))
+        point = session.checkpoints.load(learned)
+        load_weights(session.policy.model, dict(point.weights))
         session.policy.version = learned
+        if session.knowledge is not None:
+            session.knowledge.load_state_dict(point.knowledge)
         session.watch.note(f"continuing after round {learned}")
 
 

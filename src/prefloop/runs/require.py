@@ -1,11 +1,13 @@
 """What a run cannot work without, checked before a model is loaded or a label is paid for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from prefloop import plugins
 from prefloop.config import Config, ConfigError, Phase
 from prefloop.runs.data import Given
+from prefloop.runs.wants import needs, wants, whose
+from prefloop.types import Source
 
 
 def require(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> None:
@@ -13,6 +15,8 @@ def require(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> 
     for phase in phases:
         _require_data(phase, given)
         _require_candidates(phase)
+        _require_knowledge(phase, parts)
+        _require_law(phase)
         _require_oracle(phase, parts)
         _require_own_parts(phase.config)
     named = [phase.config.ask.oracle for phase in phases]
@@ -31,18 +35,75 @@ def _require_data(phase: Phase, given: Given) -> None:
 
 
 def _require_candidates(phase: Phase) -> None:
-    """Enough candidates for a question, and those that the rule compares."""
-    sources, rule = phase.config.sample.sources, phase.config.explore.rule.name
+    """Enough candidates for a question, and those that rule and bonus are about."""
+    config, sources = phase.config, phase.config.sample.sources
+    rule, on = config.explore.rule.name, whose(config.learn)
     if sum(sources.values()) < 2 and "dataset" not in sources:
         raise ConfigError(
             f"phase {phase.name!r} draws one candidate a prompt, sample.sources={sources}: there "
             "must be at least 2 to compare; set sample.sources={policy: 2}"
         )
-    if rule == "policy_vs_reference" and not {"policy", "reference"} <= sources.keys():
+    compared = [n for n in needs("explore", config.explore.rule) if n in get_args(Source)]
+    if {"policy", *compared} - sources.keys() and compared:
         raise ConfigError(
-            f"explore.rule=policy_vs_reference compares the two, got sample.sources={sources}; set "
-            "sample.sources={policy: 1, reference: 1}"
+            f"explore.rule={rule} compares the two, got sample.sources={sources}; set "
+            f"sample.sources={{policy: 1, {compared[0]}: 1}}"
         )
+    if on not in ("", "chosen", "asked", *sources):
+        raise ConfigError(
+            f"learn.bonus={config.learn.bonus and config.learn.bonus.name} is on the {on}'s "
+            f"responses, got sample.sources={sources}; add {on}: 1 to them, or set learn.bonus_on"
+        )
+    if "previous" in sources and config.checkpoint.keep < 2:
+        raise ConfigError(
+            "sample.sources has the previous policy, which checkpoint.keep=1 would have deleted; "
+            "set checkpoint.keep=2"
+        )
+
+
+def _require_knowledge(phase: Phase, parts: Mapping[str, Any]) -> None:
+    """What the parts need to know is supplied, and nothing is set that nobody would use."""
+    config = phase.config
+    wanted = wants(config)
+    if "novelty" in wanted and config.explore.novelty is None:
+        raise ConfigError(
+            f"learn.bonus={config.learn.bonus and config.learn.bonus.name} needs to know how new "
+            "a response is; set explore.novelty, for example explore.novelty=elliptical"
+        )
+    for name, is_used in (("novelty", "novelty" in wanted), ("features", bool(wanted))):
+        if getattr(config.explore, name) is not None and not is_used:
+            raise ConfigError(
+                f"explore.{name} is set, but no rule, loss or bonus of phase {phase.name!r} uses "
+                f"it; leave it out"
+            )
+    if config.explore.prompts != "any" and not (config.ask.labels or 0) > 0:
+        raise ConfigError(
+            f"explore.prompts={config.explore.prompts} chooses prompts where labels are fewer; "
+            "set ask.labels below sample.prompts"
+        )
+    scored = config.explore.scorer is not None or parts.get("scorer") is not None
+    if "win" in needs("losses", config.learn.loss) and not scored:
+        raise ConfigError(
+            f"learn.loss={config.learn.loss.name} regresses onto win rates, which need a score of "
+            "every candidate; set explore.scorer"
+        )
+
+
+def _require_law(phase: Phase) -> None:
+    """A score-function gradient is that of the law the samples were drawn from."""
+    sample, learn = phase.config.sample, phase.config.learn
+    if "on_policy" in needs("losses", learn.loss) and "policy" in sample.sources:
+        if (sample.temperature, sample.top_p) != (1.0, 1.0):
+            raise ConfigError(
+                f"learn.loss={learn.loss.name} differentiates the law of the samples, which must "
+                f"be the policy's own: got sample.temperature={sample.temperature:g}, "
+                f"sample.top_p={sample.top_p:g}; set both to 1"
+            )
+        if learn.data != "latest" or learn.epochs != 1:
+            raise ConfigError(
+                f"learn.loss={learn.loss.name} needs fresh samples at every step, got learn.data="
+                f"{learn.data}, learn.epochs={learn.epochs}; set latest and 1"
+            )
 
 
 def _require_oracle(phase: Phase, parts: Mapping[str, Any]) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
 from time import perf_counter
 from typing import Any
 
 from prefloop.config import ConfigError, Sample
+from prefloop.models.references import Stored
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import stream
 from prefloop.runs.data import Item
@@ -63,13 +64,21 @@ class Sampling:
     ) -> list[list[Response]]:
         session = self.session
         rng = stream(session.config.seed, "sample", round, number, source)
-        settings = sampling(session.phase(round).config.sample)
-        with self._proposer(source) as policy:
+        law = session.phase(round).config.sample
+        settings = sampling(law)
+        if source == "hot":
+            settings = replace(settings, temperature=law.hot)
+        with self._proposer(source, round) as policy:
             return policy.sample(prompts, n=n, settings=settings, rng=rng)
 
-    def _proposer(self, source: Source) -> AbstractContextManager[TransformerPolicy]:
+    def _proposer(self, source: Source, round: int) -> AbstractContextManager[TransformerPolicy]:
         session = self.session
-        return session.current() if source == "policy" else session.initial(session.policy)
+        if source in ("policy", "hot"):
+            return session.current()
+        if source == "reference" or round <= 2:
+            return session.initial(session.policy)
+        before = Stored(dict(session.checkpoints.load(round - 2).weights), version=round - 2)
+        return before(session.policy)
 
     def _total(self, round: int, settings: Sample) -> int:
         pool = len(self._pool(settings))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -40,6 +41,8 @@ class Session:
     encoder: Encoder
     watch: Watch
     stop: Stop
+    knowledge: Any = None
+    """a `knowledge.Knowledge` where a part of the run explores by it, else None"""
     given: Mapping[str, Any] = field(default_factory=dict)
     """parts handed over from Python: `oracle`, `scorer`, `gold`"""
     _built: dict[str, Any] = field(default_factory=dict)
@@ -138,6 +141,19 @@ class Session:
                     known |= fresh
                     self.stop.check()
         return known
+
+    @property
+    def informed(self) -> Any:
+        """The knowledge, in the space of the first round's candidates."""
+        self.knowledge.begin(self.ledger.responses(1, "train"))
+        return self.knowledge
+
+    def implicit(self, responses: Sequence[Response]) -> dict[str, float]:
+        """log π/π₀ of the policy as it stands, by response id."""
+        own = self.frozen_logps(f"round {self.policy.version}", self.current, responses)
+        start = partial(self.initial, self.policy)
+        ref = self.frozen_logps("pi0", start, responses)
+        return {name: own[name] - ref[name] for name in own}
 
     @contextmanager
     def current(self) -> Iterator[TransformerPolicy]:

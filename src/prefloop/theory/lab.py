@@ -14,8 +14,9 @@ from prefloop.explore.best_random import best_random
 from prefloop.explore.best_worst import best_worst
 from prefloop.explore.on_policy import on_policy
 from prefloop.explore.policy_vs_reference import policy_vs_reference
+from prefloop.learn.facts import Facts
 from prefloop.learn.learner import Learner, Plan
-from prefloop.learn.step import Loss
+from prefloop.learn.objective import Loss
 from prefloop.loop import Metrics, Parts
 from prefloop.rng import stream
 from prefloop.theory import closed, comparisons
@@ -198,5 +199,5 @@ class Stepped:
         asked = [r for row in preferences for r in (row.query.a, row.query.b)]
         ref = {r.id: float(self.policy.world.prior[self.policy.world.place(r)]) for r in asked}
         plan = Plan.of(len(preferences), self.settings, self.seed, round)
-        for _ in self._learner.steps(list(preferences), ref, plan):
+        for _ in self._learner.steps(list(preferences), Facts(ref=ref), plan):
             pass

@@ -1,0 +1,161 @@
+"""What a round's learning must know of its responses, and whose responses its bonus is on."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from prefloop.config import ConfigError, Learn
+from prefloop.learn.facts import Facts, Row, name_of, responses_of
+from prefloop.learn.learner import Learner, Plan
+from prefloop.runs.session import Session
+from prefloop.runs.wants import whose
+from prefloop.types import Missing, Preference, Response
+
+Weighted = Sequence[tuple[Response, float]]
+Model = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathering:
+    """The facts of one round, each computed once per response and kept in the ledger."""
+
+    session: Session
+    round: int
+    learner: Learner
+    _groups: dict[int, dict[int, list[Response]]] = field(default_factory=dict)
+
+    def __call__(self, rows: Sequence[Row], plan: Plan) -> Facts:
+        """All that the learner's loss and bonus need."""
+        samples = {name_of(row): self._samples(row) for row in rows} if self._bonus else {}
+        asked = self.learner.asks(rows, Facts(ref={}, samples=samples), plan)
+        own = list({r.id: r for row in rows for r in responses_of(row)}.values())
+        drawn = list({r.id: r for found in samples.values() for r, _ in found}.values())
+        session = self.session
+        session.watch.begin(self.round, "reference", len(asked), "responses")
+        facts = Facts(ref=self._reference(asked), samples=samples)
+        known: dict[str, Any] = {}
+        if "prev" in self._needs:
+            known["prev"] = session.frozen_logps(self._began, session.current, own)
+        if "drawn" in self._needs:
+            known["drawn"] = self._drawn(drawn)
+        if "win" in self._needs:
+            known["win"] = self._wins(own)
+        if "width" in self._needs:
+            known["width"] = self.session.informed.widths(own)
+        if "novelty" in self._needs:
+            known["novelty"] = self.session.informed.novelties(drawn)
+        return replace(facts, **known)
+
+    @property
+    def _settings(self) -> Learn:
+        return self.session.phase(self.round).config.learn
+
+    @property
+    def _needs(self) -> frozenset[str]:
+        return self.learner.objective.needs
+
+    @property
+    def _bonus(self) -> bool:
+        return self.learner.objective.bonus is not None
+
+    @property
+    def _began(self) -> str:
+        """The policy as the round began, by its name in the ledger."""
+        return f"round {self.round - 1}"
+
+    def _reference(self, responses: Sequence[Response]) -> dict[str, float]:
+        """log π_ref: of π₀, or of the policy as the round begins. Mismatched pairs are not kept."""
+        name, model = "pi0", cast(Model, partial(self.session.initial, self.session.policy))
+        if self._settings.reference == "previous" and self.round > 1:
+            name, model = self._began, self.session.current
+        kept = [r for r in responses if "~" not in r.id]
+        strange = [r for r in responses if "~" in r.id]
+        known = dict(self.session.frozen_logps(name, model, kept))
+        return known | (_plain_logps(model, strange, self.session.config.sample.chunk))
+
+    def _drawn(self, responses: Sequence[Response]) -> dict[str, float]:
+        """Each response's log-probability under the policy that drew it, as its round knew it."""
+        start = partial(self.session.initial, self.session.policy)
+        models: dict[str, Model] = {"pi0": start, self._began: self.session.current}
+        known: dict[str, float] = {}
+        for name in {_drew(r): None for r in responses}:
+            mine = [r for r in responses if _drew(r) == name]
+            model = models.get(name, partial(_forgotten, name))
+            known |= self.session.frozen_logps(name, model, mine)
+        return known
+
+    def _wins(self, responses: Sequence[Response]) -> dict[str, float]:
+        """P(y ≻ π_t): the mean over a prompt's candidates, itself included, of σ(s − s')."""
+        found: dict[str, float] = {}
+        for response in responses:
+            if response.id not in found:
+                group = self._group(response)
+                scores = self._scores(group)
+                beats = 1 / (1 + np.exp(np.clip(scores[None] - scores[:, None], -500, 500)))
+                found |= dict(zip((r.id for r in group), beats.mean(1).tolist(), strict=True))
+        return found
+
+    def _scores(self, responses: Sequence[Response]) -> np.ndarray:
+        scorer = self.session.part(
+            "scorer", "oracles", self.session.phase(self.round).config.explore.scorer
+        )
+        scores = scorer.score(responses)
+        lost = [s.reason for s in scores if isinstance(s, Missing)]
+        if lost:
+            raise ConfigError(f"win rates need a score of every candidate: {lost[0]}")
+        return np.array(scores, dtype=float)
+
+    def _samples(self, row: Row) -> Weighted:
+        """The responses that the bonus of a row is on, with weights that sum to one.
+
+        Of a source that is its first candidate: one fair sample, whatever the rule asked about.
+        """
+        on = whose(self._settings)
+        if on in ("chosen", "asked") and isinstance(row, Preference):
+            weights = (row.p, 1 - row.p) if on == "chosen" else (0.5, 0.5)
+            return [(r, w) for r, w in zip(responses_of(row), weights, strict=True) if w]
+        found = [r for r in self._group(responses_of(row)[0]) if r.source == on]
+        return [(r, 1.0) for r in found[:1]]
+
+    def _group(self, response: Response) -> list[Response]:
+        """Every candidate that was drawn beside this one."""
+        round, place = (int(number) for number in response.id[1:].split(".")[:2])
+        if round not in self._groups:
+            groups = self._groups.setdefault(round, {})
+            for drawn in self.session.ledger.responses(round, "train"):
+                groups.setdefault(int(drawn.id.split(".")[1]), []).append(drawn)
+        return self._groups[round][place]
+
+
+def _drew(response: Response) -> str:
+    """Who drew it, by the name of its log-probabilities in the ledger."""
+    if response.source == "reference":
+        return "pi0"
+    if response.source in ("policy", "hot"):
+        return f"round {int(response.id[1:].split('.')[0]) - 1}"
+    raise ConfigError(
+        f"an importance ratio needs to know who drew a sample, got one of the "
+        f"{response.source}; set learn.bonus_on to policy or reference"
+    )
+
+
+def _forgotten(name: str) -> AbstractContextManager[Any]:
+    raise ConfigError(
+        f"the policy of {name} is gone, and its samples have no log-probability; keep the bonus "
+        "from the first round on"
+    )
+
+
+@torch.no_grad()
+def _plain_logps(model: Any, responses: Sequence[Response], chunk: int) -> dict[str, float]:
+    if not responses:
+        return {}
+    with model() as policy:
+        parts = [responses[i : i + chunk] for i in range(0, len(responses), chunk)]
+        values = [value for part in parts for value in policy.logps(part).double().tolist()]
+    return dict(zip((r.id for r in responses), values, strict=True))
