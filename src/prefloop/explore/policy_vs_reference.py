@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from prefloop.explore._checks import at_least_two
-from prefloop.types import Candidates, Source
+from prefloop.explore._sources import policy_and
+from prefloop.types import Candidates
+
+needs = ("reference",)
 
 
 def policy_vs_reference(candidates: Candidates, rng: np.random.Generator) -> tuple[int, int]:
@@ -12,15 +14,4 @@ def policy_vs_reference(candidates: Candidates, rng: np.random.Generator) -> tup
     The pairing of XPO (Xie et al. 2024, arXiv:2405.21046): the reference's side keeps the labels
     anchored while the policy's side explores. Its mean label is the win rate against the reference.
     """
-    at_least_two(candidates)
-    return _first(candidates, "policy"), _first(candidates, "reference")
-
-
-def _first(candidates: Candidates, source: Source) -> int:
-    sources = [response.source for response in candidates.responses]
-    if source not in sources:
-        raise ValueError(
-            f"policy_vs_reference needs a candidate from the {source}, got {', '.join(sources)}; "
-            "set sample.sources={policy: 1, reference: 1}"
-        )
-    return sources.index(source)
+    return policy_and(candidates, "reference", rule="policy_vs_reference")
