@@ -23,6 +23,7 @@ LAYERS = (
     ("models",),
     ("learn", "report"),
     ("theory", "recipes", "runs"),
+    ("compare",),
     ("cli",),
 )
 """A file imports from its own package and from the lines above its own."""

@@ -71,6 +71,90 @@ def run(
 
 
 @app.command()
+def compare(
+    settings: Settings = None,
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="recipes or exploration rules, with commas; NAME:KEY=VALUE sets what one has alone"
+        ),
+    ] = "online_dpo,iterative_dpo",
+    labels: Annotated[int, typer.Option(help="labels a run spends, in all its rounds")] = 1536,
+    seeds: Annotated[int, typer.Option(help="reported runs a method; 10 for claims")] = 5,
+    baseline: Annotated[
+        str | None, typer.Option(help="what differences are to; default: the first method")
+    ] = None,
+    testbed: Annotated[
+        str, typer.Option(help="plain, or styled: gold also likes what the policy hardly does")
+    ] = "plain",
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="what to try, as learn.lr=0.5x,1x,2x (x: times the method's own); several are "
+            "crossed. Default: learn.lr and the bonus's strength, five points a method"
+        ),
+    ] = None,
+    tune_seeds: Annotated[
+        int, typer.Option(help="runs at each point of the grid, on other seeds; 0: no tuning")
+    ] = 1,
+    kl: Annotated[
+        float | None, typer.Option(help="where gold is compared; default: as far as all runs got")
+    ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(help="gold to count labels to; default: the baseline's at the end"),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="runs at a time, of one thread each")] = 1,
+    out: Annotated[
+        Path, typer.Option("--out", help="the comparison's folder; an existing one is continued")
+    ] = Path("runs") / "compare",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be run, and do nothing")
+    ] = False,
+) -> None:
+    """Compare methods: equal labels, equal tuning, several seeds, one row each.
+
+    Each method's grid is tried on seeds of its own, and its best point run on the reported seeds.
+    Gold rewards are compared at equal KL, and differences to the baseline seed by seed, with
+    95 % t-intervals. The folder holds tables, results.json, comparison.svg and every run. The
+    same command continues; seeds and methods may be added.
+
+    [dim]prefloop compare --methods online_dpo,best_random,policy_vs_reference --workers 2[/]
+
+    [dim]prefloop compare --testbed styled --seeds 10 --out runs/styled[/]
+
+    [dim]prefloop compare --methods online_dpo,online_dpo:learn.loss=ipo model.path=./my-model
+    data.prompts=prompts.jsonl ask.oracle=my_module:prefer measure.gold=my_module:score[/]
+    """
+    with _errors() as console:
+        from prefloop.compare import main as comparing
+        from prefloop.compare.results import failures, sheets
+        from prefloop.config import assignments
+
+        request = comparing.Request(
+            methods=comparing.read_methods(methods),
+            labels=labels,
+            seeds=seeds,
+            tune_seeds=tune_seeds,
+            testbed=testbed,
+            grid=[comparing.read_axis(axis) for axis in grid or []],
+            settings=assignments(settings or []),
+        )
+        against = comparing.Against(baseline=baseline, kl=kl, target=target)
+        say = lambda line: console.print(line, highlight=False, markup=False)
+        if dry_run:
+            for line in comparing.described(comparing.Plan.of(request, out)):
+                say(line)
+            return
+        found = comparing.compare(request, out, against=against, workers=workers, say=say)
+        for sheet in sheets(found.outcome, found.tuning):
+            console.print(sheet.console())
+        for line in failures(found.outcome, found.tuning):
+            say(f"failed: {line}")
+        say(f"tables, results and drawing in {out}")
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="a run folder")]) -> None:
     """Write report.html anew from a run folder, while it runs or afterwards."""
     with _errors():

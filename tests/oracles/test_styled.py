@@ -89,7 +89,7 @@ def test_a_worth_that_is_no_number_is_refused(worth: float) -> None:
 def test_the_policy_hardly_ever_has_it() -> None:
     """0.82 % of 24,000 samples (scripts/measure_style.py); here of 256, under a fixed seed.
 
-    At that rate more than 7 come with a probability of 0.2 %.
+    At that rate more than 7 come with a probability of 0.1 %.
     """
     loaded = load(Model())
     encoder = Encoder(loaded.tokenizer, context=loaded.context)

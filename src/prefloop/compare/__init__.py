@@ -1,0 +1,1 @@
+"""Methods side by side: equal labels, equal tuning, several seeds, one row each."""
