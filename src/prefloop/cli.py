@@ -1,6 +1,8 @@
 """The command line. Nothing heavy is imported before a command needs it."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,7 +143,7 @@ def compare(
             settings=assignments(settings or []),
         )
         against = comparing.Against(baseline=baseline, kl=kl, target=target)
-        say = lambda line: console.print(line, highlight=False, markup=False)
+        say: Callable[[str], None] = partial(console.print, highlight=False, markup=False)
         if dry_run:
             for line in comparing.described(comparing.Plan.of(request, out)):
                 say(line)

@@ -141,7 +141,7 @@ class TestGrid:
         without = around(config())
         bonus = around(config(**{"learn.bonus": {"name": "sft", "alpha": 0.01}}))
         assert len(without) == len(bonus) == 5
-        assert [*bonus.values()][3:] == [{"learn.bonus.alpha": 0.003}, {"learn.bonus.alpha": 0.03}]
+        assert [*bonus.values()][3:] == [{"learn.bonus.alpha": 0.001}, {"learn.bonus.alpha": 0.1}]
         rates = [point.get("learn.lr", 1.05e-4) / 1.05e-4 for point in without.values()]
         assert rates == pytest.approx([1, 0.5, 2, 0.7, 1.4])
 
@@ -196,6 +196,14 @@ class TestPlan:
         assert phase.config.ask.oracle.options["scorer"] == "styled"
         assert phase.config.explore.scorer.name == "proxy"
         assert "style" in [judge.name for judge in phase.config.measure.judges]
+
+    def test_methods_that_draw_by_other_laws_are_pointed_out(self, tmp_path: Path) -> None:
+        other = "online_dpo,best_random:sample.top_p=1"
+        (note,) = Plan.of(request(other), tmp_path).notes
+        assert "online_dpo: temperature 1, top-p 0.95; best_random:sample.top_p=1: " in note
+        assert Plan.of(request("online_dpo,best_random"), tmp_path).notes == []
+        alike = request(other, settings={"sample.top_p": 1})
+        assert Plan.of(alike, tmp_path).notes == []
 
     @pytest.mark.parametrize("testbed", TESTBEDS)
     def test_testbeds_differ_in_nothing_but_the_truth(self, testbed: str, tmp_path: Path) -> None:

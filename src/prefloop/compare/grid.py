@@ -26,7 +26,7 @@ class Axis:
 
 
 AROUND = (Axis(key="learn.lr", values=("0.5x", "2x")),)
-WITH_BONUS = (*AROUND, Axis(key=STRENGTH, values=("0.3x", "3x")))
+WITH_BONUS = (*AROUND, Axis(key=STRENGTH, values=("0.1x", "10x")))
 WITHOUT = (*AROUND, Axis(key="learn.lr", values=("0.7x", "1.4x")))
 
 
@@ -41,7 +41,7 @@ def read_axis(text: str) -> Axis:
 def around(config: Config) -> Points:
     """The default grid: the method's own settings, and four with one of them changed.
 
-    The learning rate halved and doubled, and the bonus a third and three times as strong; a method
+    The learning rate halved and doubled, and the bonus a tenth and ten times as strong; a method
     without a bonus has two more learning rates between.
     """
     has_bonus = phases_of(config)[-1].config.learn.bonus is not None

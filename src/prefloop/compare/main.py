@@ -64,7 +64,7 @@ def compare(
     reported = _worked(plan.reported(tuning.picks), workers, say)
     methods = _runs(plan, tuning, reported)
     outcome = analyse(methods, baseline, kl=against.kl, target=against.target)
-    write(out, request, outcome, tuning)
+    write(out, request, outcome, tuning, plan.notes)
     return Comparison(out=out, outcome=outcome, tuning=tuning)
 
 
@@ -81,7 +81,7 @@ def described(plan: Plan) -> list[str]:
             f"  {entry.method.name}: {config.rounds} rounds of {config.sample.prompts} prompts; "
             f"tried at {points}"
         )
-    return lines
+    return [*lines, *plan.notes]
 
 
 def _baseline(request: Request, against: Against) -> str:

@@ -92,6 +92,23 @@ class Plan:
         )
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader of the numbers must know about how they are made."""
+        laws: dict[str, list[str]] = {}
+        for entry in self.entries:
+            sample = phases_of(entry.config)[-1].config.sample
+            law = f"temperature {sample.temperature:g}, top-p {sample.top_p:g}"
+            laws.setdefault(law, []).append(entry.method.name)
+        if len(laws) < 2:
+            return []
+        return [
+            "Gold rewards are of responses drawn as in training, and not all methods draw alike ("
+            + "; ".join(f"{', '.join(names)}: {law}" for law, names in laws.items())
+            + "): they differ for that reason too. One law for all makes them equal, for example "
+            "sample.top_p=1."
+        ]
+
+    @property
     def trials(self) -> list[Job]:
         """The grid of every method, on the tuning seeds; nothing where there is no choice."""
         seeds = range(TUNING, TUNING + self.request.tune_seeds)

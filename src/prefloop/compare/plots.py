@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -26,7 +27,7 @@ def draw(outcome: Outcome, path: Path) -> None:
         left, right = figure.subplots(1, 2, sharey=True)
         known = [s.runs for s in outcome.standings if s.runs.rows]
         for place, runs in enumerate(known):
-            look = {
+            look: dict[str, Any] = {
                 "color": COLOURS[place % len(COLOURS)],
                 "linestyle": DASHES[place // len(COLOURS) % len(DASHES)],
             }
@@ -62,12 +63,17 @@ def _spent(
     return known[:, 0], known[:, 1]
 
 
-def _method(left: Axes, right: Axes, runs: Runs, look: Mapping[str, str], marker: str) -> None:
+def _method(left: Axes, right: Axes, runs: Runs, look: Mapping[str, Any], marker: str) -> None:
     for axes, curve in ((left, by_kl(runs)), (right, by_labels(runs))):
         axes.plot(*curve, label=runs.method, **look)
     for rows in runs.rows.values():
         roots, gold = frontier(rows)
-        faint = {"color": look["color"], "alpha": 0.35, "linestyle": "", "markersize": 3}
+        faint: dict[str, Any] = {
+            "color": look["color"],
+            "alpha": 0.35,
+            "linestyle": "",
+            "markersize": 3,
+        }
         left.plot(roots**2, gold, marker=marker, **faint)
         right.plot(*_spent(rows), marker=marker, **faint)
 
@@ -79,4 +85,4 @@ def _words(left: Axes, right: Axes, outcome: Outcome) -> None:
     if outcome.target is not None:
         right.axhline(outcome.target, color=GREY, linewidth=1, linestyle=":")
     if left.lines:
-        left.figure.legend(*left.get_legend_handles_labels(), loc="outside right upper", fontsize=8)  # type: ignore[union-attr]
+        left.figure.legend(*left.get_legend_handles_labels(), loc="outside right upper", fontsize=8)

@@ -1,6 +1,7 @@
 """What a comparison leaves behind: table.md, results.json and comparison.svg."""
 
 import json
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from prefloop.measure.intervals import Interval
 CURVE = ("labels_total", "kl", "gold_reward_mean")
 
 
-def write(out: Path, request: Request, outcome: Outcome, tuning: Tuning) -> None:
+def write(
+    out: Path, request: Request, outcome: Outcome, tuning: Tuning, notes: Sequence[str] = ()
+) -> None:
     """The files, each replaced as a whole."""
     from prefloop.compare.plots import draw  # matplotlib only when there is something to draw
 
-    _replace(out / "table.md", page(request, outcome, tuning))
+    _replace(out / "table.md", page(request, outcome, tuning, notes))
     text = json.dumps(as_json(request, outcome, tuning), indent=1, ensure_ascii=False)
     _replace(out / "results.json", text + "\n")
     draw(outcome, out / "comparison.svg")
@@ -41,13 +44,14 @@ def failures(outcome: Outcome, tuning: Tuning) -> list[str]:
     ]
 
 
-def page(request: Request, outcome: Outcome, tuning: Tuning) -> str:
+def page(request: Request, outcome: Outcome, tuning: Tuning, notes: Sequence[str] = ()) -> str:
     """table.md: what was compared, the tables, and what failed."""
     said = [
         f"{request.labels} labels a run, seeds 0 to {request.seeds - 1}, testbed "
         f"{request.testbed}. Differences are to {outcome.baseline}, seed by seed. Labels to a "
         "gold reward are the median over seeds; a seed that never got there counts as infinitely "
         "many.\n",
+        *(f"{note}\n" for note in notes),
         *(sheet.markdown() for sheet in sheets(outcome, tuning)),
     ]
     lost = "".join(f"- {line}\n" for line in failures(outcome, tuning))
