@@ -2,27 +2,18 @@
 
 from itertools import product
 
+import guide
 import pytest
 import torch
+from guide import close, world
 from torch.autograd.functional import hessian
 
 from prefloop.theory import closed, comparisons, counts, games
 from prefloop.theory.claim import dice, law, normal, preferences, win_counts
 from prefloop.theory.fit import NoMinimum, minimise
+from prefloop.theory.newton import settle
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-PRIOR, REWARD = (0.40, 0.25, 0.20, 0.10, 0.05), (0.2, -0.5, 1.0, 0.3, 2.0)
-
-
-def world() -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.tensor(PRIOR).log(), torch.tensor(REWARD)
-
-
-def close(found: object, *expected: float, digits: int = 9) -> None:
-    torch.testing.assert_close(
-        torch.as_tensor(found).flatten(), torch.tensor(expected), rtol=0, atol=10.0**-digits
-    )
 
 
 def test_the_tilt_has_the_guides_numbers():
@@ -124,23 +115,10 @@ def test_widths_have_the_guides_numbers():
     torch.testing.assert_close(high, -low)
 
 
-WINS = {(0, 1): (6, 2), (0, 2): (3, 4), (1, 2): (1, 5), (2, 3): (4, 2), (0, 3): (3, 2)}
-WINS |= {(3, 4): (2, 1), (2, 4): (1, 2)}
-
-
-def guide_wins() -> torch.Tensor:
-    wins = torch.zeros(5, 5)
-    for (i, j), (won, lost) in WINS.items():
-        wins[i, j], wins[j, i] = won, lost
-    return wins
-
-
 def test_the_limit_of_optimism_has_the_guides_numbers():
-    wins = guide_wins()
-    limits = [
-        comparisons.optimism_limit(wins, calibration)
-        for calibration in (torch.tensor(PRIOR), torch.full((5,), 0.2), wins.sum(1) / wins.sum())
-    ]
+    wins = guide.wins()
+    laws = (torch.tensor(guide.PRIOR), torch.full((5,), 0.2), wins.sum(1) / wins.sum())
+    limits = [comparisons.optimism_limit(wins, calibration) for calibration in laws]
     close(limits, 3.1578947368, 3.75, 3.2571428571)
 
 
@@ -153,25 +131,6 @@ def test_the_limit_of_optimism_by_walking_every_ray():
         slope = torch.func.grad(lambda t, ray=ray: comparisons.loss(wins, t * ray))
         limits.append(float(slope(torch.tensor(60.0)) / (1 - calibration @ ray)))
     assert comparisons.optimism_limit(wins, calibration) == pytest.approx(min(limits))
-
-
-@pytest.mark.parametrize("alpha", [0.0, 1.0, 1e4])
-def test_pessimism_goes_from_the_fit_to_the_calibration_law(alpha):
-    wins, prior, uniform = guide_wins(), torch.tensor(PRIOR).log(), torch.full((5,), 0.2)
-
-    def loss(r: torch.Tensor) -> torch.Tensor:
-        level = r - uniform @ r
-        return comparisons.loss(wins, level) + alpha * closed.value(prior, level, 0.5)
-
-    found = closed.tilt(prior, minimise(loss, torch.zeros(5), tolerance=1e-8), 0.5).exp()
-    expected = {
-        0.0: (0.46702293, 0.02614100, 0.36614902, 0.08012830, 0.06055875),
-        1.0: (0.44389526, 0.02917503, 0.36438529, 0.08773421, 0.07481021),
-    }
-    if alpha in expected:
-        close(found, *expected[alpha], digits=7)
-    else:
-        assert closed.kl(uniform.log(), found.log()).item() == pytest.approx(1.2262e-6, rel=1e-3)
 
 
 def test_the_nash_point_has_the_guides_numbers():
@@ -217,5 +176,5 @@ def test_coins_agree_with_tossing_them():
 
 def test_a_fit_that_does_not_settle_says_so():
     wins = win_counts(dice(6), 4)
-    with pytest.raises(NoMinimum, match="no rest in 1 steps"):
-        comparisons.bradley_terry(wins, steps=1)
+    with pytest.raises(NoMinimum, match="no rest was found in 1 steps"):
+        settle(comparisons.likelihood(wins), torch.zeros(4), steps=1)

@@ -1,12 +1,17 @@
 """Every statement that `prefloop theory` checks."""
 
 from prefloop.theory import (
+    claims_bonuses,
     claims_comparisons,
+    claims_counts,
     claims_games,
     claims_loop,
     claims_losses,
     claims_optimum,
+    claims_sail,
     claims_samples,
+    claims_value,
+    claims_widths,
 )
 from prefloop.theory.claim import Claim
 
@@ -14,8 +19,13 @@ TOPICS = {
     "the KL-regularised optimum": claims_optimum,
     "what the losses minimise": claims_losses,
     "what comparisons determine": claims_comparisons,
+    "what they leave open": claims_widths,
+    "hoping for a high value, or fearing it": claims_value,
+    "bonuses on samples": claims_bonuses,
+    "counting": claims_counts,
+    "samples that move with the policy": claims_sail,
     "games and Nash points": claims_games,
-    "samplers, KL estimates, counts": claims_samples,
+    "samplers and KL estimates": claims_samples,
     "the loop": claims_loop,
 }
 

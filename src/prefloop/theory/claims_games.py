@@ -1,10 +1,16 @@
 """Claims about the regularised preference game and its Nash point."""
 
+from dataclasses import replace
 from functools import partial
 
 import torch
+from torch import Tensor
 
+from prefloop.batches import PairLogps
+from prefloop.losses.inpo import inpo
 from prefloop.losses.ipo import ipo
+from prefloop.losses.online_ipo import online_ipo
+from prefloop.losses.sppo import sppo
 from prefloop.theory import closed, comparisons, games
 from prefloop.theory.claim import claim, dice, farthest, law, normal, preferences
 from prefloop.theory.fit import fit, minimise
@@ -107,8 +113,9 @@ def ipo_against_itself_rests_at_nash() -> float:
     prior, p = law(g, 5), preferences(g, 5)
     point = games.nash(prior, p, beta)
     weights = torch.outer(point.exp(), point.exp())[None]
-    found = fit(preference_world(prior[None], p[None]), partial(ipo, beta=beta), weights=weights)
-    return farthest(found[0].exp(), point.exp())
+    world = preference_world(prior[None], p[None])
+    found = [fit(world, partial(loss, beta=beta), weights=weights)[0] for loss in (ipo, online_ipo)]
+    return max(farthest(policy.exp(), point.exp()) for policy in found)
 
 
 @claim(NLHF, tolerance=0.0)
@@ -118,3 +125,60 @@ def a_reward_fitted_to_a_cycle_is_exploitable() -> float:
     fitted = comparisons.bradley_terry(100 * (p - p.diag().diag()))
     rlhf = closed.tilt(prior, fitted, 0.1)
     return 0.01 - float(games.exploitability(rlhf, prior, p, 0.1))
+
+
+@claim("arXiv:2407.00617, INPO", tolerance=1e-9)
+def inpo_takes_a_mirror_step() -> float:
+    """INPO on pairs of π_t has the minimiser π₀^(τ/η) π_t^(1−τ/η) exp(P(· ≻ π_t)/η)/Z."""
+    g, worst = dice(59), 0.0
+    for eta, tau in ((0.5, 0.0), (0.5, 0.2), (0.3, 0.3)):
+        prior, present, p = law(g, 4), law(g, 4), preferences(g, 4)
+
+        def loss(y: PairLogps, now: Tensor = present, eta: float = eta, tau: float = tau) -> Tensor:
+            size = len(now)
+            prev_a, prev_b = now.repeat_interleave(size), now.repeat(size)
+            return inpo(replace(y, prev_a=prev_a, prev_b=prev_b), eta=eta, tau=tau)
+
+        weights = torch.outer(present.exp(), present.exp())[None]
+        found = fit(preference_world(prior[None], p[None]), loss, weights=weights)[0]
+        expected = games.mirror_step(present, prior, p, eta, tau)
+        worst = max(worst, farthest(found.exp(), expected.exp()))
+    return worst
+
+
+@claim("arXiv:2407.00617, INPO", tolerance=1e-11)
+def mirror_steps_rest_at_nash() -> float:
+    """At the Nash point of the game regularised by τ the step leaves the policy, any η ≥ τ."""
+    g, worst = dice(60), 0.0
+    for eta, tau in ((0.2, 0.2), (1.0, 0.2), (5.0, 0.2)):
+        prior, p = law(g, 4), preferences(g, 4)
+        point = games.nash(prior, p, tau)
+        worst = max(worst, farthest(games.mirror_step(point, prior, p, eta, tau), point))
+    return worst
+
+
+@claim("derived for arXiv:2405.00675, SPPO", tolerance=0.02)
+def sppo_takes_a_mirror_step_only_if_the_step_is_small() -> float:
+    """SPPO's minimiser is π_t exp(P(· ≻ π_t)/β)/Z up to a share of the step below 0.02/β².
+
+    It regresses onto (P − ½)/β as if that were normalised; at β = 0.1 it misses by over a third.
+    """
+    g = dice(61)
+    present, p = law(g, 4), preferences(g, 4)
+    weights, wins = torch.outer(present.exp(), present.exp())[None], p @ present.exp()
+
+    def share(beta: float) -> float:
+        loss = partial(_with_wins, wins=wins, beta=beta)
+        found = fit(preference_world(present[None], p[None]), loss, weights=weights)[0]
+        step = games.mirror_step(present, present, p, beta)
+        return farthest(found, step) / farthest(step, present)
+
+    if share(0.1) < 1 / 3:
+        return float("inf")
+    return max(share(beta) * beta**2 for beta in (1.0, 10.0, 100.0))
+
+
+def _with_wins(y: PairLogps, *, wins: Tensor, beta: float) -> Tensor:
+    size = len(wins)
+    win_a, win_b = wins.repeat_interleave(size), wins.repeat(size)
+    return sppo(replace(y, win_a=win_a, win_b=win_b), beta=beta)

@@ -1,6 +1,7 @@
 """Claims about what the preference losses of this package minimise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -10,6 +11,7 @@ from prefloop.batches import PairLogps
 from prefloop.losses.dpo import dpo
 from prefloop.losses.hinge import hinge
 from prefloop.losses.ipo import ipo
+from prefloop.losses.margin_dpo import margin_dpo
 from prefloop.losses.slic import slic
 from prefloop.theory import closed, comparisons
 from prefloop.theory.claim import claim, dice, farthest, law, normal, preferences, win_counts
@@ -141,15 +143,13 @@ def slic_without_its_target_is_the_hinge_without_a_reference() -> float:
 
 
 @claim(f"{GSHF}, pessimistic DPO", tolerance=1e-9)
-def a_margin_of_bonuses_subtracts_them_from_the_reward() -> float:
-    """DPO on logit βh + Γ_w − Γ_l has the minimiser π₀ exp((r_MLE − Γ)/β)/Z; −Γ would be optimism.
-
-    A margin Γ is the same as a reference raised by −Γ/β.
-    """
+def a_margin_of_widths_subtracts_them_from_the_reward() -> float:
+    """DPO on βh + Γ_a − Γ_b has the minimiser π₀ exp((r_MLE − Γ)/β)/Z; −Γ would be optimism."""
     g, beta = dice(25), 0.5
     wins, prior, bonus = win_counts(g, 5), law(g, 5), normal(g, 5).abs()
     world, weights = counted(wins, prior)
-    raised = World(**{**vars(world), "prior": (prior - bonus / beta).log_softmax(0)[None]})
-    found = fit(raised, partial(dpo, beta=beta), weights=weights)[0]
+    width = {"width_a": bonus.repeat_interleave(5), "width_b": bonus.repeat(5)}
+    loss = lambda y: margin_dpo(replace(y, **width), beta=beta)
+    found = fit(world, loss, weights=weights)[0]
     lower = comparisons.bradley_terry(wins) - bonus
     return farthest(found.exp(), closed.tilt(prior, lower, beta).exp())

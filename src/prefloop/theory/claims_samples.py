@@ -1,4 +1,4 @@
-"""Claims about samplers, KL estimates and coin-flip counts: by enumeration, never by sampling."""
+"""Claims about samplers and KL estimates: by enumeration, never by sampling."""
 
 from itertools import product
 from math import exp, prod
@@ -6,7 +6,7 @@ from math import exp, prod
 import torch
 from torch import Tensor
 
-from prefloop.theory import closed, counts
+from prefloop.theory import closed
 from prefloop.theory.claim import claim, dice, farthest, law, normal
 from prefloop.theory.world import sequence_logps, sequences
 
@@ -153,23 +153,3 @@ def as_a_loss_k3_is_the_forward_kl() -> float:
     logits, prior = normal(g, 6), law(g, 6)
     true = torch.func.grad(lambda x: closed.kl(prior, x.log_softmax(0)))(logits)
     return farthest(loss_gradient("k3", logits, prior), true)
-
-
-@claim("arXiv:2306.03186", tolerance=1e-12)
-def coins_count_without_bias() -> float:
-    """The squared mean of n fair coins has mean 1/n and variance 2/n² − 2/n³."""
-    worst = 0.0
-    for n in range(1, 11):
-        squares = counts.every_toss(n)
-        mean, variance = float(squares.mean()), float(squares.var(correction=0))
-        off = (abs(mean - counts.coin_mean(n)), abs(variance - counts.coin_variance(n)))
-        worst = max(worst, *off)
-    return worst
-
-
-@claim("arXiv:2306.03186", tolerance=1e-12)
-def more_coins_vary_less() -> float:
-    """Averaging over d coins divides the variance by d; d = 3, n = 4, all 4,096 outcomes."""
-    squares = counts.every_toss(4)
-    joint = torch.cartesian_prod(squares, squares, squares).mean(1)
-    return abs(float(joint.var(correction=0)) - counts.coin_variance(4, coins=3))

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Law = Float[Tensor, "*prompt response"]
-Each = Float[Tensor, "*prompt"]
+Law = Float[Tensor, "*#prompt response"]
+Each = Float[Tensor, "*#prompt"]
 
 
 def tilt(prior: Law, reward: Law, beta: float) -> Law:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from prefloop.theory.fit import NoMinimum
+from prefloop.theory.newton import Each, Local, Point, Square, Term, settle
 
 Wins = Float[Tensor, "response response"]
 Reward = Float[Tensor, " response"]
@@ -26,29 +27,36 @@ def has_fit(wins: Wins) -> bool:
     return bool(reach.all())
 
 
-def loss(wins: Wins, reward: Reward, *, ridge: float = 0.0) -> Float[Tensor, ""]:
+def loss(wins: Square, reward: Point, *, ridge: float = 0.0) -> Each:
     """−Σ W_ij log σ(r_i − r_j) + ridge/2 ‖r‖², summed over all comparisons."""
-    logits = reward[:, None] - reward[None, :]
-    fit = torch.nn.functional.logsigmoid(logits)
-    return -(wins * fit).sum() + ridge / 2 * (reward**2).sum()
+    fit = torch.nn.functional.logsigmoid(reward.unsqueeze(-1) - reward.unsqueeze(-2))
+    return ridge / 2 * (reward**2).sum(-1) - (wins * fit).sum((-1, -2))
 
 
-def curvature(
-    wins: Wins, reward: Reward, *, ridge: float = 0.0
-) -> Float[Tensor, "response response"]:
-    """Hessian of the loss: the Laplacian of the comparison graph, weighted by σσ̄.
+def likelihood(wins: Square, *, ridge: float = 0.0) -> Term:
+    """The loss with its slope, expected wins − wins, and its curvature, for many prompts at once.
 
-    Its inverse is the covariance of the Laplace posterior when the ridge is positive.
+    The curvature is the Laplacian of the comparison graph, weighted by σσ̄.
     """
-    p = torch.sigmoid(reward[:, None] - reward[None, :])
-    weight = (wins + wins.T) * p * (1 - p)
-    return torch.diag(weight.sum(1) + ridge) - weight
+    both, won = wins + wins.mT, wins.sum(-1)
+    eye = torch.eye(wins.shape[-1], dtype=wins.dtype)
+
+    def term(reward: Point) -> Local:
+        p = torch.sigmoid(reward.unsqueeze(-1) - reward.unsqueeze(-2))
+        weight = both * p * (1 - p)
+        curved = torch.diag_embed(weight.sum(-1)) - weight + ridge * eye
+        return loss(wins, reward, ridge=ridge), (both * p).sum(-1) - won + ridge * reward, curved
+
+    return term
 
 
-def bradley_terry(
-    wins: Wins, *, ridge: float = 0.0, start: Reward | None = None, steps: int = 100
-) -> Reward:
-    """The reward that makes the wins likeliest, summing to zero, by damped Newton.
+def curvature(wins: Square, reward: Point, *, ridge: float = 0.0) -> Square:
+    """Hessian of the loss; its inverse is the covariance of the Laplace posterior, ridge > 0."""
+    return likelihood(wins, ridge=ridge)(reward)[2]
+
+
+def bradley_terry(wins: Square, *, ridge: float = 0.0, start: Point | None = None) -> Point:
+    """The reward that makes the wins likeliest, summing to zero.
 
     At it expected wins equal wins. Bradley and Terry 1952. NoMinimum where it is infinite; a
     positive ridge (the variance of a normal prior, inverted) makes it always finite.
@@ -58,27 +66,37 @@ def bradley_terry(
             "no finite Bradley–Terry fit: the wins do not link every response to every other; "
             "compare more, or set ridge above 0"
         )
-    reward: Tensor = torch.zeros(len(wins), dtype=torch.float64) if start is None else start
-    gauge = torch.ones_like(wins) if ridge == 0 else torch.zeros_like(wins)
-    for _ in range(steps):
-        p = torch.sigmoid(reward[:, None] - reward[None, :])
-        both = wins + wins.T
-        slope = (both * p).sum(1) - wins.sum(1) + ridge * reward
-        weight = both * p * (1 - p)
-        matrix = torch.diag(weight.sum(1) + ridge) - weight + gauge
-        step: Tensor = torch.linalg.solve(matrix, slope)
-        reward = reward - step / max(1.0, float(step.abs().max()) / 2)
-        if float(slope.abs().max()) <= 1e-13 * (1 + float(wins.sum())):
-            return reward - reward.mean()
-    raise NoMinimum(f"Newton found no rest in {steps} steps; set ridge above {ridge:g}")
+    at = torch.zeros_like(wins[..., 0]) if start is None else start
+    found = settle(likelihood(wins, ridge=ridge), at)
+    return found - found.mean(-1, keepdim=True)
+
+
+def linear_fit(
+    differences: Float[Tensor, "pair feature"], won: Float[Tensor, " pair"], *, ridge: float = 1.0
+) -> Float[Tensor, " feature"]:
+    """θ for which, with reward ⟨θ, φ⟩, the first sides likeliest won as they did; ridge/2 ‖θ‖²."""
+    eye = torch.eye(differences.shape[1], dtype=differences.dtype)
+
+    def term(theta: Point) -> Local:
+        logits = differences @ theta
+        p = torch.sigmoid(logits)
+        fit = torch.nn.functional.softplus(logits) - won * logits
+        curved = differences.T @ ((p * (1 - p))[:, None] * differences) + ridge * eye
+        value = fit.sum() + ridge / 2 * theta @ theta
+        return value, differences.T @ (p - won) + ridge * theta, curved
+
+    return settle(term, torch.zeros_like(differences[0]))
 
 
 def covariance(
-    differences: Float[Tensor, "pair feature"], *, ridge: float = 1.0
+    differences: Float[Tensor, "pair feature"], *, ridge: float = 1.0, batch: int = 1
 ) -> Float[Tensor, "feature feature"]:
-    """Σ = λI + Σ (φ(a) − φ(b))(φ(a) − φ(b))ᵀ over the comparisons made (arXiv:2312.11456)."""
+    """Σ = λI + (1/m) Σ (φ(a) − φ(b))(φ(a) − φ(b))ᵀ over the comparisons made (arXiv:2312.11456).
+
+    m is the number of answers a round: online each round counts as one, offline m is 1.
+    """
     eye = torch.eye(differences.shape[1], dtype=differences.dtype)
-    return ridge * eye + differences.T @ differences
+    return ridge * eye + differences.T @ differences / batch
 
 
 def width(

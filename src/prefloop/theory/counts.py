@@ -25,3 +25,42 @@ def every_toss(visits: int) -> Float[Tensor, " outcome"]:
     """z² for each of the 2ⁿ outcomes of n tosses, equally likely."""
     tosses = torch.tensor(list(product((-1.0, 1.0), repeat=visits)), dtype=torch.float64)
     return tosses.mean(1) ** 2
+
+
+def bonus(
+    visits: Float[Tensor, "*prompt response"], *, ridge: float = 1.0
+) -> Float[Tensor, "*prompt response"]:
+    """1/√(N + ridge), COPO's reward for what was collected rarely."""
+    return (visits + ridge).rsqrt()
+
+
+def bonus_slope(
+    policy: Float[Tensor, "*prompt response"], each: Float[Tensor, "*prompt response"]
+) -> Float[Tensor, "*prompt response"]:
+    """∂E_π[b]/∂logit_y = π(y) (b(y) − E_π b): up iff the bonus is above the policy's mean."""
+    law = policy.exp()
+    return law * (each - (law * each).sum(-1, keepdim=True))
+
+
+def ridge_coin_square(
+    features: Float[Tensor, "visit feature"], query: Float[Tensor, " feature"], ridge: float
+) -> Float[Tensor, ""]:
+    """E of the squared reading of a ridge regression of the visits' coins onto their features.
+
+        E[B²] = qᵀ A⁻¹ (Σ φφᵀ) A⁻¹ q,   A = ridge · I + Σ φφᵀ
+
+    For one-hot features N/(N + ridge)². What was never seen reads 0, as if seen for ever, where the
+    elliptical norm √(qᵀ A⁻¹ q) reads 1/√ridge: ridge coins need a prior or that norm.
+    """
+    seen = features.T @ features
+    solved = torch.linalg.solve(seen + ridge * torch.eye(len(query), dtype=query.dtype), query)
+    return solved @ seen @ solved
+
+
+def every_ridge_reading(
+    features: Float[Tensor, "visit feature"], query: Float[Tensor, " feature"], ridge: float
+) -> Float[Tensor, " outcome"]:
+    """What the regression reads at the query for each of the 2ⁿ outcomes of the visits' coins."""
+    tosses = torch.tensor(list(product((-1.0, 1.0), repeat=len(features))), dtype=torch.float64)
+    matrix = features.T @ features + ridge * torch.eye(len(query), dtype=query.dtype)
+    return tosses @ features @ torch.linalg.solve(matrix, query)

@@ -52,6 +52,22 @@ def nash_md(policy: Law, prior: Law, payoff: Payoff, beta: float, step: float) -
     return tilt(mixture, payoff @ mixture.exp(), 1 / step)
 
 
+def mirror_step(policy: Law, prior: Law, payoff: Payoff, eta: float, tau: float = 0.0) -> Law:
+    """One step of mirror ascent against one's present self.
+
+        π⁺ ∝ π₀^(τ/η) π^(1 − τ/η) exp(payoff·π / η)
+
+    SPPO's target at τ = 0 (Wu et al. 2024, arXiv:2405.00675, whose η is 1/η here), INPO's at τ > 0
+    (Zhang et al. 2024, arXiv:2407.00617), IPO's at τ = η. It rests at the Nash point of the game
+    regularised by τ alone.
+    """
+    if not 0 <= tau <= eta:
+        raise ValueError(f"tau must lie in [0, eta], got {tau} with eta = {eta}")
+    share = tau / eta
+    mixture = (share * prior + (1 - share) * policy).log_softmax(-1)
+    return tilt(mixture, payoff @ policy.exp(), eta)
+
+
 def cycle(a: float, b: float, c: float) -> Payoff:
     """Rock, paper, scissors: P(0 ≻ 1) = ½ + a, P(2 ≻ 0) = ½ + b, P(1 ≻ 2) = ½ + c.
 
