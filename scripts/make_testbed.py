@@ -4,7 +4,8 @@
     python scripts/make_testbed.py --only proxy    # one step; the others' files are reused
 
 The steps: a byte-level BPE, a tiny Llama pretrained on review sentences, the gold and the proxy
-classifier, the prompts, and the card (every number is measured on the files as shipped).
+classifier, the prompts, the LSA features, and the card (every number is measured on the files as
+shipped).
 Training and fitting see rows of the train split only. Needs scikit-learn beside the package.
 """
 
@@ -22,6 +23,7 @@ from itertools import combinations
 import numpy as np
 import torch
 from testbed_data import CARD, REVIEWS, ROOT, TESTBED, Sentence, note, read_sentences
+from testbed_lsa import make_lsa
 from testbed_model import EOS, load_model, load_tokenizer, make_model, make_tokenizer
 from testbed_rewards import labelled, make_gold, make_proxy
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
@@ -150,6 +152,7 @@ STEPS: dict[str, Callable[[Sequence[Sentence]], None]] = {
     "gold": make_gold,
     "proxy": make_proxy,
     "prompts": make_prompts,
+    "lsa": make_lsa,
     "card": make_card,
 }
 

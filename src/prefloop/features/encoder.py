@@ -1,0 +1,129 @@
+"""A frozen Hugging Face model as an encoder of texts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from prefloop.features._text import whole
+from prefloop.types import Response
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """The last hidden state of any model that AutoModel loads, of prompt and response as one text.
+
+    A model that is never trained, so that counts stay comparable for a whole run (a reference that
+    moves makes a new space of every round). Padding is masked and never read: a text has the same
+    vector in any batch, up to rounding.
+    """
+
+    path: str
+    """a folder or hub id"""
+    pooling: Literal["last", "mean"] = "last"
+    """the last valid token's state, for causal models; or the mean over all valid tokens"""
+    max_tokens: int | None = None
+    """longest text; default: the model's context"""
+    overflow: Literal["error", "keep_end"] = "error"
+    """a longer text: refuse it, or see its last max_tokens tokens only"""
+    tokens: int = 8192
+    """token budget of a batch, padding included; changes no vector beyond rounding"""
+    device: str = "auto"
+    _model: Any = field(init=False, repr=False, compare=False)
+    _tokenizer: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        model, tokenizer = _load(self.path)
+        object.__setattr__(self, "_model", model.to(_device(self.device)))
+        object.__setattr__(self, "_tokenizer", tokenizer)
+
+    def features(self, responses: Sequence[Response]) -> Float[np.ndarray, "response width"]:
+        rows = [self._encode(whole(response)) for response in responses]
+        found = np.zeros((len(rows), self._model.config.get_text_config().hidden_size), np.float32)
+        for places in _batches([len(row) for row in rows], self.tokens):
+            found[places] = self._forward([rows[i] for i in places]).cpu().numpy()
+        return found
+
+    def _encode(self, text: str) -> list[int]:
+        tokens: list[int] = self._tokenizer(text)["input_ids"]
+        limit = self.max_tokens or _context(self._model, self._tokenizer)
+        if not tokens:
+            raise ValueError(f"a text of no tokens has no hidden state, got {text!r}; drop it")
+        if len(tokens) > limit and self.overflow == "error":
+            raise ValueError(
+                f"a text must fit the encoder's {limit} tokens, got {len(tokens)}; set overflow to "
+                "keep_end to see its end only"
+            )
+        return tokens[-limit:]
+
+    def _forward(self, rows: list[list[int]]) -> "Float[Tensor, 'row width']":
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        device = self._model.device
+        ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(device)
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        is_token = torch.arange(ids.shape[1], device=device) < lengths[:, None]
+        with torch.no_grad():
+            states = self._model(input_ids=ids, attention_mask=is_token.long()).last_hidden_state
+        if self.pooling == "last":
+            last: Tensor = states[torch.arange(len(rows), device=device), lengths - 1]
+            return last
+        mean: Tensor = (states * is_token[..., None]).sum(1) / lengths[:, None]
+        return mean
+
+
+def _load(path: str) -> tuple[Any, Any]:
+    """In float32, and in use rather than in training: dropout is off."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        model, report = AutoModel.from_pretrained(
+            path, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"cannot load an encoder from {path!r}; give a folder that AutoModel can load, with "
+            f"its tokenizer ({str(error).splitlines()[0]})"
+        ) from None
+    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    if missing:
+        raise ValueError(
+            f"{path} lacks {missing[0]} and {len(missing) - 1} more weights: its states would come "
+            "from random ones; give a model's own checkpoint"
+        )
+    return model.eval(), tokenizer
+
+
+def _context(model: Any, tokenizer: Any) -> int:
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return int(min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Places of like length together, at most `budget` tokens with padding; always one at least."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and (len(batch) + 1) * lengths[place] > budget:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch

@@ -1,0 +1,34 @@
+"""A lift to more dimensions, so that more distinct rows can be told apart than a row is wide."""
+
+from math import sqrt
+
+import numpy as np
+from jaxtyping import Float
+
+from prefloop.rng import stream
+
+BANDWIDTH = sqrt(2) / 2
+"""half the median distance of whitened unit rows, which is √2: they are near-orthogonal"""
+
+
+def lifted(
+    rows: Float[np.ndarray, "row d"], size: int, seed: int
+) -> Float[np.ndarray, "row lifted"]:
+    """`size` random Fourier features of the rows; the rows themselves if `size` is 0.
+
+        φ(x) = [cos Wx, sin Wx]·√(2/size),   W ~ N(0, 1/bandwidth²),   ‖φ(x)‖ = 1 exactly
+
+    Rahimi and Recht 2007: φ(x)·φ(y) ≈ exp(−‖x − y‖²/2·bandwidth²), with an error of 1/√size. A
+    linear readout of d dimensions can hold about d/2 separate counts; this one size/2.
+    """
+    if size == 0:
+        return rows
+    waves = stream(seed, "lift", size, rows.shape[1]).normal(size=(rows.shape[1], size // 2))
+    phases = rows @ (waves / BANDWIDTH)
+    return np.concatenate([np.cos(phases), np.sin(phases)], axis=1) * sqrt(2 / size)
+
+
+def check(lift: int) -> None:
+    """ValueError unless that many features come in pairs of a cosine and a sine."""
+    if lift < 0 or lift % 2:
+        raise ValueError(f"lift must be an even number of features, or 0 for none, got {lift}")
