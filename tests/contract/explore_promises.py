@@ -215,11 +215,11 @@ OF_A_RULE_THAT_NEEDS_A_SOURCE = (
 def promises_of(rule: Rule) -> tuple[Callable[[Rule], None], ...]:
     """Those that the rule's needs commit it to."""
     needs = {*needs_of(rule)}
-    by_score = needs & {"scores", "members"}
+    by_score = needs & {"scores", "implicit", "members"}
     return (
         *OF_EVERY_RULE,
         *(OF_A_RULE_THAT_NEEDS_MEMBERS if "members" in needs else ()),
-        *(OF_A_RULE_THAT_NEEDS_SCORES if "scores" in needs else ()),
+        *(OF_A_RULE_THAT_NEEDS_SCORES if needs & {"scores", "implicit"} else ()),
         *(OF_A_RULE_THAT_NEEDS_FEATURES if "features" in needs else (features_are_not_looked_at,)),
         *(OF_A_RULE_THAT_NEEDS_A_SOURCE if needs & {"hot", "reference", "previous"} else ()),
         *(() if by_score else (scores_are_not_looked_at,)),

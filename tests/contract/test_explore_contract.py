@@ -13,7 +13,7 @@ from options import SOURCES
 from prefloop import plugins
 
 RULES = [(name, plugins.find("explore", name)) for name in plugins.names("explore")]
-KNOWN = {"scores", "members", "features", *SOURCES.values()}
+KNOWN = {"scores", "implicit", "members", "features", *SOURCES.values()}
 
 
 @pytest.mark.parametrize(

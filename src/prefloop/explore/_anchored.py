@@ -31,7 +31,7 @@ class Anchored:
             slope = self.slope(thetas)
             step = self._step(thetas, slope)
             if (np.abs(step) <= NEAR * (1 + np.abs(thetas))).all():
-                return thetas + step
+                return np.asarray(thetas + step)
             thetas = thetas + self._damped(thetas, step, promised=(slope * step).sum(1))
         raise ArithmeticError(
             f"the members found no rest in {STEPS} steps, with explore.ridge {self.ridge:g} and "
@@ -42,13 +42,13 @@ class Anchored:
         """What is minimised, of each member."""
         logits = thetas @ self.rows.T
         fit = self.weights * (np.logaddexp(0, logits) - self.p * logits)
-        found: Each = fit.sum(1) + self.ridge / 2 * ((thetas - self.anchors) ** 2).sum(1)
-        return found
+        pull = ((thetas - self.anchors) ** 2).sum(1)
+        return np.asarray(fit.sum(1) + self.ridge / 2 * pull)
 
     def slope(self, thetas: Thetas) -> Thetas:
         """Its gradient in θ."""
         error = self.weights * (_sigmoid(thetas @ self.rows.T) - self.p)
-        return error @ self.rows + self.ridge * (thetas - self.anchors)
+        return np.asarray(error @ self.rows + self.ridge * (thetas - self.anchors))
 
     def _step(self, thetas: Thetas, slope: Thetas) -> Thetas:
         """−(ridge I + DᵀWD)⁻¹ slope; with fewer pairs than features by Woodbury, in O(pairs³)."""
@@ -59,11 +59,11 @@ class Anchored:
             return -np.linalg.solve(bent, slope[:, :, None])[:, :, 0]
         bent = curve[:, :, None] * self._gram + self.ridge * np.eye(pairs)
         seen = np.linalg.solve(bent, (curve * (slope @ self.rows.T))[:, :, None])[:, :, 0]
-        return -(slope - seen @ self.rows) / self.ridge
+        return np.asarray((seen @ self.rows - slope) / self.ridge)
 
     @cached_property
     def _gram(self) -> Float[np.ndarray, "pair pair"]:
-        return self.rows @ self.rows.T
+        return np.asarray(self.rows @ self.rows.T)
 
     def _damped(self, thetas: Thetas, step: Thetas, promised: Each) -> Thetas:
         """The step, halved for a member until it falls by a quarter of what the slope promises."""
@@ -76,7 +76,7 @@ class Anchored:
             if not high.any():
                 break
             share = np.where(high, share / 2, share)
-        return share[:, None] * step
+        return np.asarray(share[:, None] * step)
 
 
 def _sigmoid(x: Float[np.ndarray, "member pair"]) -> Float[np.ndarray, "member pair"]:

@@ -40,7 +40,7 @@ class Design:
         """φ L⁻ᵀ with Σ = LLᵀ: the distance of two rows is the width of their difference."""
         rows = checked(features, self._dimension)
         if self._covariance is None:
-            return rows / np.sqrt(self.ridge)
+            return np.asarray(rows / np.sqrt(self.ridge))
         if self._factor is None:
             self._factor = np.linalg.cholesky(self._covariance)
         return _forward(self._factor, rows.T).T
@@ -49,8 +49,7 @@ class Design:
         self, features: Float[np.ndarray, "row feature"], centre: Float[np.ndarray, " feature"]
     ) -> Float[np.ndarray, " row"]:
         """‖φ − ν‖ in Σ⁻¹ of each row, ν being the centre, such as the mean of π₀'s features."""
-        found: Float[np.ndarray, " row"] = np.sqrt((self.scaled(features - centre) ** 2).sum(1))
-        return found
+        return np.asarray(np.sqrt((self.scaled(features - centre) ** 2).sum(1)))
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Σ, once there is one."""

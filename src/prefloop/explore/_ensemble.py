@@ -79,14 +79,13 @@ class Ensemble:
     ) -> Float[np.ndarray, "member candidate"]:
         """Every member's reward of each row. Before the first fit: of the priors."""
         rows = checked(features, self._dimension)
-        return self._now(rows.shape[1]) @ rows.T
+        return np.asarray(self._now(rows.shape[1]) @ rows.T)
 
     def mean(
         self, features: Float[np.ndarray, "candidate feature"]
     ) -> Float[np.ndarray, " candidate"]:
         """The members' mean reward of each row."""
-        found: Float[np.ndarray, " candidate"] = self.scores(features).mean(0)
-        return found
+        return np.asarray(self.scores(features).mean(0))
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The answers taken in, and where the members stand."""
@@ -115,7 +114,8 @@ class Ensemble:
 
     def _anchors(self, dimension: int) -> Thetas:
         rows = [stream(self.seed, "anchor", m) for m in range(self.members)]
-        return np.stack([rng.standard_normal(dimension) for rng in rows]) / np.sqrt(self.ridge)
+        drawn = np.stack([rng.standard_normal(dimension) for rng in rows])
+        return np.asarray(drawn / np.sqrt(self.ridge))
 
     def _weights(self) -> Float[np.ndarray, "member pair"]:
         rows = [stream(self.seed, "weight", m) for m in range(self.members)]

@@ -14,19 +14,17 @@ def gaps(
     scores: Float[np.ndarray, "member candidate"],
 ) -> Float[np.ndarray, "member candidate candidate"]:
     """What each member thinks of r_i − r_j."""
-    return scores[:, :, None] - scores[:, None, :]
+    return np.asarray(scores[:, :, None] - scores[:, None, :])
 
 
 def disagreement(scores: Float[np.ndarray, "member candidate"]) -> Pairs:
     """The members' variance of r_i − r_j, by M − 1."""
-    found: Pairs = gaps(scores).var(0, ddof=1)
-    return found
+    return np.asarray(gaps(scores).var(0, ddof=1))
 
 
 def distances(features: Float[np.ndarray, "candidate feature"], place: int) -> Each:
     """‖φ_i − φ_place‖ of every candidate i."""
-    found: Each = np.sqrt(((features - features[place]) ** 2).sum(1))
-    return found
+    return np.asarray(np.sqrt(((features - features[place]) ** 2).sum(1)))
 
 
 def widest(values: Pairs) -> tuple[int, int]:
