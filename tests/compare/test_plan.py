@@ -227,6 +227,7 @@ class TestPlan:
             ({"testbed": "stiled"}, "testbed must be one of plain, styled"),
             ({"testbed": "styled", "settings": {"model.path": "x"}}, "embedded model"),
             ({"settings": {"model.path": "x"}}, "needs data.prompts"),
+            ({"settings": {"model.path": "x", "data.prompts": "y", "ask.oracle": "vader"}}, "gold"),
             ({"settings": {"learn.lrr": 1}}, "did you mean 'lr'?"),
             ({"grid": [read_axis("learn.lr=-1")]}, "learn.lr"),
         ],

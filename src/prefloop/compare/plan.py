@@ -174,6 +174,8 @@ def _entry(method: Method, request: Request, shared: Mapping[str, Any]) -> Entry
         points = crossed(config, request.grid) if request.grid else around(config)
     for point in points.values():
         require(phases_of(config.override(point)), Given(), {})
+    if phases_of(config)[-1].config.measure.gold is None:
+        raise ConfigError("methods are compared by a gold reward; set measure.gold to a scorer")
     return Entry(method=method, config=config, points=points)
 
 
