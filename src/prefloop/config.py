@@ -147,7 +147,9 @@ class Learn(Section):
     """a file of losses/, or your own module:function"""
     bonus: Part | None = None
     """a file of bonuses/: optimism or pessimism on samples, added to the loss"""
-    bonus_on: Literal["reference", "policy", "hot", "previous", "dataset", "chosen", "asked"] | None = None
+    bonus_on: (
+        Literal["reference", "policy", "hot", "previous", "dataset", "chosen", "asked"] | None
+    ) = None
     """whose responses the bonus is on: a source's, the preferred ones or both that were asked
     about; default: the bonus's own choice"""
     lr: float = Field(1e-6, gt=0)

@@ -15,6 +15,7 @@ from handbook import ROOT, Block
 from transformers import LlamaForCausalLM
 from typer.testing import CliRunner
 
+import inside
 import tiny
 from prefloop import runs
 from prefloop.cli import app
@@ -24,7 +25,7 @@ from prefloop.theory import main as lab
 SMALL: dict[str, Any] = {
     "sample.prompts": 6,
     "sample.max_new_tokens": 6,
-    "learn.batch": 4,
+    "learn.batch": 6,
     "measure.prompts": 4,
     "measure.kl_samples": 4,
     "measure.examples": 2,
@@ -32,7 +33,7 @@ SMALL: dict[str, Any] = {
 }
 """on top of what a page says, so that its commands take seconds"""
 ROUNDS = 2
-SINGLE = ("dpo", "sft")
+SINGLE = ("dpo", "sft", "vpo_offline", "sail_dp")
 """recipes of one round"""
 
 ELSEWHERE = {
@@ -127,6 +128,6 @@ def _command(command: str, place: str) -> None:
         if said.get("data.preferences", "").startswith("data/"):
             small["data.limit"] = 16
         words += [f"{key}={value}" for key, value in small.items()]
-    with _small_lab():
+    with _small_lab(), inside.started_here():  # a comparison's runs are made up here
         found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, f"{place}: {command}\n{found.output}\n{found.exception!r}"

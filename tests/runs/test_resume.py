@@ -105,6 +105,22 @@ WAYS: dict[str, dict[str, Any]] = {
     "with the reference swapped in": {"learn.resident": False},
     "with samples of the reference": {"sample.sources": {"policy": 1, "reference": 2}},
     "with adapters": {"model.adapter": "lora"},
+    "by counts": {"learn.bonus": "copo", "explore.novelty": "coin_flip", "learn.data": "all"},
+    "by the disagreement of members": {"explore.rule": "double_thompson", "rounds": 3},
+    "against a policy of before": {
+        "sample.sources": {"policy": 1, "previous": 2},
+        "explore.rule": "checkpoint_pair",
+        "checkpoint.keep": 2,
+        "rounds": 3,
+    },
+    "on the law of its samples": {
+        "learn.loss": "sail",
+        "learn.epochs": 1,
+        "learn.batch": 8,
+        "sample.sources": {"policy": 2},
+        "explore.rule": "on_policy",
+        "rounds": 7,
+    },
 }
 
 

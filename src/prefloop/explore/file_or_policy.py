@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prefloop.types import Candidates
+from prefloop.types import Candidates, Source
 
 
 def file_or_policy(
@@ -10,19 +10,20 @@ def file_or_policy(
 ) -> tuple[int, int]:
     """The first two of the policy with probability `share`, else the first two of the file.
 
-    The route of a SAIL mixture (Ding et al. 2024, arXiv:2406.15567): per prompt, not per batch.
+    The route of a SAIL mixture (Ding et al. 2024, arXiv:2406.15567), drawn for each prompt. Where
+    the policy's samples coincide there is nothing to compare, and the file's pair stands in.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be a probability, got {share}")
-    own, given = _two(candidates, "policy"), _two(candidates, "dataset")
-    return own if rng.random() < share else given
-
-
-def _two(candidates: Candidates, source: str) -> tuple[int, int]:
-    found = [i for i, r in enumerate(candidates.responses) if r.source == source]
-    if len(found) < 2:
+    own, given = _of(candidates, "policy"), _of(candidates, "dataset")
+    if not own or len(given) < 2:
         raise ValueError(
-            f"file_or_policy must have at least 2 to compare from the {source}, got {len(found)}; "
-            "set sample.sources={dataset: 2, policy: 2}"
+            f"file_or_policy must have at least 2 to compare from the file and the policy, got "
+            f"{len(given)} and {len(own)}; set sample.sources={{dataset: 2, policy: 2}}"
         )
-    return found[0], found[1]
+    first, second, *_ = own if rng.random() < share and len(own) > 1 else given
+    return first, second
+
+
+def _of(candidates: Candidates, source: Source) -> list[int]:
+    return [i for i, r in enumerate(candidates.responses) if r.source == source]

@@ -100,11 +100,9 @@ class Checkpoints:
     def _write(self, folder: Path, point: Checkpoint) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        files = {
-            "weights.safetensors": point.weights,
-            "optimizer.safetensors": point.optimizer,
-            "knowledge.safetensors": point.knowledge,
-        }
+        files = {"weights.safetensors": point.weights, "optimizer.safetensors": point.optimizer}
+        if point.knowledge:
+            files["knowledge.safetensors"] = point.knowledge
         for name, tensors in files.items():
             whole = {k: v.detach().contiguous().cpu().clone() for k, v in tensors.items()}
             save_file(whole, folder / name)
@@ -140,7 +138,7 @@ class Checkpoints:
 
 
 def _optional(path: Path) -> dict[str, Tensor]:
-    """A checkpoint from before there was such a file has nothing in it."""
+    """What a file holds that only some checkpoints have."""
     return load_file(path) if path.exists() else {}
 
 

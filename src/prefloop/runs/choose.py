@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import cast
 
 import numpy as np
 
@@ -27,7 +26,7 @@ class Choosing:
         """The round's queries, chosen now or read back. Single responses need none."""
         if self.session.ledger.finished(round, "choose") is None:
             scored = self._scored(round, candidates)
-            known = [self._informed(round, c) for c in scored if len(c.responses) > 1]
+            known = self._informed(round, [c for c in scored if len(c.responses) > 1])
             queries = self._chosen(round, known)
             detail = _counts(candidates) | {"proxy_reward_mean": _mean(scored)}
             self.session.ledger.add_queries(round, queries, {**detail, "queries": len(queries)})
@@ -56,15 +55,18 @@ class Choosing:
             )
         return queries
 
-    def _informed(self, round: int, options: Candidates) -> Candidates:
-        """With what choosing goes by: members, features or implicit rewards."""
-        config = self.session.phase(round).config
+    def _informed(self, round: int, candidates: Sequence[Candidates]) -> list[Candidates]:
+        """With what choosing goes by: members and features, or implicit rewards."""
+        session, config = self.session, self.session.phase(round).config
         if wants(config) & {"members", "features"}:
-            return cast(Candidates, self.session.informed.informed(options))
-        if "implicit" in needs("explore", config.explore.rule):
-            gain = self.session.implicit(options.responses)
-            return replace(options, scores=np.array([[gain[r.id] for r in options.responses]]))
-        return options
+            return [session.knowledge.informed(options) for options in candidates]
+        if "implicit" not in needs("explore", config.explore.rule):
+            return list(candidates)
+        gain = session.implicit([r for options in candidates for r in options.responses])
+        return [
+            replace(options, scores=np.array([[gain[r.id] for r in options.responses]]))
+            for options in candidates
+        ]
 
     def _scored(self, round: int, candidates: Sequence[Candidates]) -> list[Candidates]:
         """With the proxy's scores, where the run has a proxy; prompts it cannot rate are left."""

@@ -46,9 +46,9 @@ class Gathering:
         if "win" in self._needs:
             known["win"] = self._wins(own)
         if "width" in self._needs:
-            known["width"] = self.session.informed.widths(own)
+            known["width"] = self.session.knowledge.widths(own)
         if "novelty" in self._needs:
-            known["novelty"] = self.session.informed.novelties(drawn)
+            known["novelty"] = self.session.knowledge.novelties(drawn)
         return replace(facts, **known)
 
     @property

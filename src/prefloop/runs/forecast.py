@@ -71,7 +71,8 @@ def _phase(phase: Phase, data: Data, speed: tuple[float, float]) -> Iterator[str
     yield f"  choose  {phase.config.explore.rule.name}"
     oracle = phase.config.ask.oracle.name if phase.config.ask.oracle else "yours"
     yield f"  ask     {asked} labels of {oracle}; {asked * phase.rounds} in all"
-    yield f"  learn   {steps} steps of {learn.loss.name}, {learn.batch} rows each, lr {learn.lr:g}"
+    what = learn.loss.name + (f" + {learn.bonus.name}" if learn.bonus else "")
+    yield f"  learn   {steps} steps of {what}, {learn.batch} rows each, lr {learn.lr:g}"
     whole = _duration(seconds * phase.rounds)
     yield f"  time    about {_duration(seconds)} a round, {whole} in all"
 

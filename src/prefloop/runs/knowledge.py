@@ -1,6 +1,6 @@
 """What a run knows about what it has not tried: where responses lie, how new, how uncertain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from prefloop.config import Explore
 from prefloop.explore._design import Design
 from prefloop.explore._ensemble import Ensemble
 from prefloop.novelty._white import Whitener
@@ -23,30 +24,40 @@ class Knowledge:
     """Features of responses, and what was counted and fitted on them round by round.
 
     The space is fixed by the first round's candidates, samples of π₀ unless they are a file's:
-    centred, whitened, of length one. Only answered questions are counted.
+    centred, whitened, of length one. Only answered questions are counted. Features are computed for
+    a whole round at once, so that they do not depend on who asks first, down to the last bit.
     """
 
     def __init__(
-        self, encoder: Features, novelty: Novelty | None, *, members: int, ridge: float, seed: int
+        self,
+        encoder: Features,
+        novelty: Novelty | None,
+        candidates: Callable[[int], Sequence[Response]],
+        *,
+        settings: Explore,
+        seed: int,
     ) -> None:
-        self.encoder, self.novelty = encoder, novelty
+        self.encoder, self.novelty, self.candidates = encoder, novelty, candidates
         self.whitener = Whitener()
-        self.design = Design(ridge=ridge)
-        self.ensemble = Ensemble(members=members, ridge=ridge, seed=key(seed, "members"))
-        self._cache: dict[str, Any] = {}
-
-    def begin(self, responses: Sequence[Response]) -> None:
-        """Fix the space, unless it is."""
-        if not self.whitener.is_fitted:
-            self.whitener.fit(self.encoder.features(responses))
+        self.design = Design(ridge=settings.ridge)
+        self.ensemble = Ensemble(
+            members=settings.members, ridge=settings.ridge, seed=key(seed, "members")
+        )
+        self._rounds: dict[int, dict[str, Any]] = {}
 
     def places(self, responses: Sequence[Response]) -> Rows:
-        """Where the responses lie; computed once per response."""
-        left = [r for r in responses if r.id not in self._cache]
-        if left:
-            rows = self.whitener.rows(self.encoder.features(left))
-            self._cache |= dict(zip((r.id for r in left), rows, strict=True))
-        return np.stack([self._cache[r.id] for r in responses])
+        """Where the responses lie."""
+        if not self.whitener.is_fitted:
+            self.whitener.fit(self.encoder.features(self.candidates(1)))
+        return np.stack([self._round(_round_of(r))[r.id] for r in responses])
+
+    def _round(self, number: int) -> dict[str, Any]:
+        """Where all candidates of a round lie, by id; computed once."""
+        if number not in self._rounds:
+            drawn = self.candidates(number)
+            rows = self.whitener.rows(self.encoder.features(drawn))
+            self._rounds[number] = dict(zip((r.id for r in drawn), rows, strict=True))
+        return self._rounds[number]
 
     def informed(self, options: Candidates) -> Candidates:
         """The candidates with every member's score and with features in units of what is known."""
@@ -75,7 +86,7 @@ class Knowledge:
         self.ensemble.fit()
         if self.novelty is not None:
             self.novelty.fit(np.concatenate([first, second]))
-        self._cache.clear()
+        self._rounds.clear()
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything that was learned, as named tensors."""
@@ -88,11 +99,16 @@ class Knowledge:
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Put it back; an empty mapping forgets everything."""
-        self._cache.clear()
+        self._rounds.clear()
         for part in LAYOUT:
             if (owner := getattr(self, part)) is not None:
                 mine = {k: v.numpy() for k, v in tensors.items() if k.startswith(part + "/")}
                 owner.load_state_dict({k.partition("/")[2]: v for k, v in mine.items()})
+
+
+def _round_of(response: Response) -> int:
+    """The round that drew it, by its name in the ledger."""
+    return int(response.id[1:].partition(".")[0])
 
 
 def _by_id(

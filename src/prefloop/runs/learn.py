@@ -52,7 +52,7 @@ class Learning:
         for step in learner.steps(rows, facts, plan, done=leg.done):
             leg.took(step, last=leg.done + 1 == len(plan.batches))
         if session.knowledge is not None:
-            session.informed.learn(session.ledger.preferences(round))
+            session.knowledge.learn(session.ledger.preferences(round))
         leg.finish()
         first = [rows[i] for i in plan.batches[0]]
         starts_there = _starts_at_reference(round, settings) and _is_pairwise(learner)

@@ -15,12 +15,14 @@ from prefloop.engine.single import settle_threads
 from prefloop.models.load import Loaded, load_weights, weights
 from prefloop.models.load import load as load_model
 from prefloop.models.references import Reference, Stored, adapters_off, resident
+from prefloop.models.states import last_states
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import key
 from prefloop.runs import data
 from prefloop.runs.checkpoints import Checkpoints, size_gb
 from prefloop.runs.data import Given
 from prefloop.runs.folder import FolderError, RunFolder, log, versions
+from prefloop.runs.knowledge import Knowledge
 from prefloop.runs.require import require
 from prefloop.runs.session import Session
 from prefloop.runs.start import check_start
@@ -120,12 +122,10 @@ def _session(
     return session
 
 
-def _knowledge(session: Session) -> Any:
+def _knowledge(session: Session) -> Knowledge | None:
     """What exploration learns, where a phase asks for it."""
     if not any(wants(phase.config) for phase in session.phases):
         return None
-    from prefloop.runs.knowledge import Knowledge  # TODO
-
     config = session.config
     states = partial(_hidden_states, session)
     encoder = session.part("features", "features", features_part(config), states=lambda: states)
@@ -133,16 +133,14 @@ def _knowledge(session: Session) -> Any:
     return Knowledge(
         encoder,
         session.part("novelty", "novelty", novelty) if novelty else None,
-        members=config.explore.members,
-        ridge=config.explore.ridge,
+        lambda round: session.ledger.responses(round, "train"),
+        settings=config.explore,
         seed=config.seed,
     )
 
 
 def _hidden_states(session: Session, responses: Sequence[Response]) -> np.ndarray:
     """The reference's last hidden state of each response."""
-    from prefloop.models.states import last_states  # TODO
-
     with session.initial(session.policy) as policy:
         found: np.ndarray = last_states(policy, responses)
         return found

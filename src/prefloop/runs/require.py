@@ -104,6 +104,11 @@ def _require_law(phase: Phase) -> None:
                 f"learn.loss={learn.loss.name} needs fresh samples at every step, got learn.data="
                 f"{learn.data}, learn.epochs={learn.epochs}; set latest and 1"
             )
+        if sample.prompts is None or sample.prompts > learn.batch:
+            raise ConfigError(
+                f"learn.loss={learn.loss.name} needs rounds of one step, got sample.prompts="
+                f"{sample.prompts}, learn.batch={learn.batch}; make them equal"
+            )
 
 
 def _require_oracle(phase: Phase, parts: Mapping[str, Any]) -> None:

@@ -142,12 +142,6 @@ class Session:
                     self.stop.check()
         return known
 
-    @property
-    def informed(self) -> Any:
-        """The knowledge, in the space of the first round's candidates."""
-        self.knowledge.begin(self.ledger.responses(1, "train"))
-        return self.knowledge
-
     def implicit(self, responses: Sequence[Response]) -> dict[str, float]:
         """log π/π₀ of the policy as it stands, by response id."""
         own = self.frozen_logps(f"round {self.policy.version}", self.current, responses)
