@@ -121,6 +121,7 @@ class TestKtoPair:
         y = replace(y, ref_a=y.ref_a - lift, ref_b=y.ref_b - lift)
         y = replace(y, whole=detached(replace(y, whole=None)))
         y = replace(y, a=y.a.requires_grad_(), b=y.b.requires_grad_())
+        torch.testing.assert_close(kto_pair(y.swap(), beta=0.3), kto_pair(y, beta=0.3))
         mine, theirs = kto_pair(y, beta=0.3).mean(), legacy(y, 0.3).mean()
         torch.testing.assert_close(mine, theirs)
         for found, expected in zip(
