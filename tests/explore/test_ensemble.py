@@ -210,13 +210,21 @@ class TestDraws:
         few, many = fitted(rows, p, members=2), fitted(rows, p, members=9)
         np.testing.assert_allclose(few.scores(np.eye(3)), many.scores(np.eye(3))[:2], rtol=1e-12)
 
-    def test_weights_are_exponential_with_mean_one_and_independent_of_the_anchors(self):
+    def test_weights_are_exponential_with_mean_one_and_none_is_another(self):
         ensemble = Ensemble(members=50)
         ensemble.add(*answered(400, 2))
         weights = ensemble._weights()
         assert weights.mean() == pytest.approx(1, abs=4 / np.sqrt(20_000))
         assert (weights > 1).mean() == pytest.approx(exp(-1), abs=4 * 0.5 / np.sqrt(20_000))
         assert len(np.unique(weights)) == weights.size
+
+    def test_weights_know_nothing_of_the_anchors(self):
+        """Not even of their size, which they would if both came from one stream."""
+        ensemble = Ensemble(members=1000)
+        ensemble.add(*answered(4, 4))
+        weights, anchors = ensemble._weights().ravel(), ensemble._anchors(4).ravel()
+        for other in (anchors, np.abs(anchors)):
+            assert abs(np.corrcoef(weights, other)[0, 1]) < 4 / np.sqrt(4000)
 
     def test_another_seed_gives_other_members(self):
         assert (Ensemble(seed=0).scores(np.eye(3)) != Ensemble(seed=1).scores(np.eye(3))).all()
