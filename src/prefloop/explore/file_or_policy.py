@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from prefloop.explore._checks import at_least_two
 from prefloop.types import Candidates, Source
+
+needs = ("dataset",)
 
 
 def file_or_policy(
@@ -15,6 +18,7 @@ def file_or_policy(
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be a probability, got {share}")
+    at_least_two(candidates)
     own, given = _of(candidates, "policy"), _of(candidates, "dataset")
     if not own or len(given) < 2:
         raise ValueError(
