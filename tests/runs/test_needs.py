@@ -114,6 +114,7 @@ def test_of_a_file_kto_pairs_prompts_with_other_prompts_responses(
             "learn.epochs": 2,
             "rounds": 1,
             "sample.sources": {"dataset": 1},
+            "explore.rule": "on_policy",
         },
         recipe="sft",
         data=Given(completions=rows, eval_prompts=small.HELD),

@@ -9,7 +9,7 @@ from prefloop.types import Answer, Oracle, Query
 
 @dataclass(frozen=True, kw_only=True)
 class Unasked:
-    """½, at no cost, for pairs of the policy's own samples; the inner oracle's answer for others.
+    """Answers ½ at no cost for pairs of the policy's own samples; the inner oracle answers others.
 
     For losses that label those pairs by the policy itself, such as SAIL-PP (arXiv:2406.15567): a
     tie is then no claim. With any other loss such rows teach that the two are equally good.
