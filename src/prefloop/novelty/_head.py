@@ -18,8 +18,8 @@ class Head(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.dropout = nn.Dropout(DROPOUT)
-        self.hidden = nn.Linear(width, HIDDEN)
-        self.out = nn.Linear(HIDDEN, COINS)
+        self.hidden = nn.Linear(width, HIDDEN, dtype=torch.float32)
+        self.out = nn.Linear(HIDDEN, COINS, dtype=torch.float32)
 
     def forward(self, rows: Float[Tensor, "*row d"]) -> Float[Tensor, "*row coin"]:
         """The coins' regression; the published bonus is the root of its mean square."""

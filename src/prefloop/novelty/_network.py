@@ -55,7 +55,8 @@ class Network(nn.Module):
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
-        self.hidden, self.out = nn.Linear(width, WIDTH), nn.Linear(WIDTH, outputs)
+        self.hidden = nn.Linear(width, WIDTH, dtype=torch.float64)
+        self.out = nn.Linear(WIDTH, outputs, dtype=torch.float64)
 
     def units(self, rows: Float[Tensor, "row d"]) -> Float[Tensor, "row unit"]:
         """What the last layer sees."""
@@ -166,13 +167,13 @@ class NetworkReadout:
         return _values(self._new("prior", rows.shape[1]), rows)
 
     def _new(self, name: str, width: int) -> Network:
-        """A network as it starts, orthogonal with gain √2: a function of seed, name and shape."""
+        """A network as it starts, orthogonal: a function of seed, name and shape."""
         draw = torch.Generator().manual_seed(key(self.seed, "coin_flip", name))
         made = Network(width, self.coins)
-        for layer in (made.hidden, made.out):
-            nn.init.orthogonal_(layer.weight, 2**0.5, generator=draw)
+        for layer, gain in ((made.hidden, 2**0.5), (made.out, 1.0)):
+            nn.init.orthogonal_(layer.weight, gain, generator=draw)
             nn.init.zeros_(layer.bias)
-        return made.double()
+        return made
 
 
 def _values(network: Network, rows: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "row coin"]:
@@ -191,7 +192,7 @@ def _solve_last_layer(
 ) -> None:
     """Ridge regression of what is wanted on the hidden units and a constant."""
     hidden = torch.cat([network.units(rows), torch.ones_like(counts)], dim=1)
-    whole = hidden.T @ (counts * hidden) + ridge * torch.eye(hidden.shape[1]).double()
+    whole = hidden.T @ (counts * hidden) + ridge * torch.eye(hidden.shape[1], dtype=torch.float64)
     solved = torch.linalg.solve(whole, hidden.T @ (counts * wanted))
     network.out.weight.copy_(solved[:-1].T)
     network.out.bias.copy_(solved[-1])

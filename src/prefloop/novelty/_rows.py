@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 def checked(features: Float[np.ndarray, "*any"], width: int | None) -> Float[np.ndarray, "row d"]:
     """The features in double precision; ValueError unless they are finite rows of that width."""
-    rows = np.asarray(features, dtype=np.float64)
+    rows = np.ascontiguousarray(features, dtype=np.float64)
     if rows.ndim != 2:
         raise ValueError(f"features must be [response, feature], got shape {rows.shape}")
     if width is not None and rows.shape[1] != width:
@@ -26,7 +26,7 @@ def checked(features: Float[np.ndarray, "*any"], width: int | None) -> Float[np.
     return rows
 
 
-def positive(**options: float) -> None:
+def positive(**options: int | float) -> None:
     """ValueError unless every option is above zero."""
     for name, value in options.items():
         if not value > 0:
@@ -45,9 +45,11 @@ class Kinds:
 
     @classmethod
     def of(cls, rows: Float[np.ndarray, "row d"]) -> "Kinds":
-        """What is different among the rows."""
-        kinds, place, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-        return cls(rows=kinds, place=place.reshape(-1), counts=counts.astype(np.float64))
+        """What is different among the rows, in order of arrival."""
+        found: dict[bytes, int] = {}
+        place = np.array([found.setdefault(row.tobytes(), len(found)) for row in rows], np.int64)
+        first = np.unique(place, return_index=True)[1]
+        return cls(rows=rows[first], place=place, counts=np.bincount(place).astype(np.float64))
 
     def sums(self, values: Float[np.ndarray, "row value"]) -> Float[np.ndarray, "kind value"]:
         """For each kind, the sum of its rows' values."""
