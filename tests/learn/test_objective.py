@@ -158,6 +158,13 @@ def test_z0_of_kto_is_the_mean_over_mismatched_pairs_of_the_batch() -> None:
     torch.testing.assert_close(seen[0], torch.tensor(expected), rtol=1e-4, atol=1e-4)
 
 
+def test_a_response_without_its_reference_is_named() -> None:
+    chosen = rows("dpo")
+    facts = Facts(ref={k: v for k, v in reference(chosen).ref.items() if k not in ("3a", "4b")})
+    with pytest.raises(ValueError, match=r"needs its ref, got none for '3a' and 0 others"):
+        list(Learner(policy(), dpo, SETTINGS).steps(chosen, facts, ALL))
+
+
 def test_one_prompt_has_no_mismatched_pair() -> None:
     chosen = rows("dpo")[:2]
     with pytest.raises(ValueError, match=r"needs another prompt in the batch, got 2 rows with 1"):

@@ -114,6 +114,18 @@ class Logps:
         """Constants of the same dtype and device."""
         return torch.tensor(values, dtype=self.values.dtype, device=self.values.device)
 
+    def known(
+        self, values: Known, responses: Sequence[Response], what: str
+    ) -> Float[Tensor, " row"]:
+        """Facts of the responses as constants; ValueError where one is not known."""
+        lacks = [r.id for r in responses if r.id not in values]
+        if lacks:
+            raise ValueError(
+                f"every response needs its {what}, got none for {lacks[0]!r} and {len(lacks) - 1} "
+                f"others; put it in Facts({what}=…), as `learner.asks` lists them"
+            )
+        return self.column([values[r.id] for r in responses])
+
 
 @dataclass(frozen=True, kw_only=True)
 class About:
@@ -151,8 +163,8 @@ def _pairs(rows: Sequence[Preference], logps: Logps, facts: Facts, about: About)
     return PairLogps(
         a=logps.of(a),
         b=logps.of(b),
-        ref_a=logps.column([facts.ref[r.id] for r in a]),
-        ref_b=logps.column([facts.ref[r.id] for r in b]),
+        ref_a=logps.known(facts.ref, a, "ref"),
+        ref_b=logps.known(facts.ref, b, "ref"),
         p=logps.column([row.p for row in rows]),
         len_a=logps.column([len(r.tokens) for r in a]),
         len_b=logps.column([len(r.tokens) for r in b]),
@@ -170,7 +182,7 @@ def _points(
     y = logps.of(responses)
     return PointLogps(
         y=y,
-        ref=logps.column([facts.ref[r.id] for r in responses]),
+        ref=logps.known(facts.ref, responses, "ref"),
         desirable=torch.tensor([good for _, good in points], device=y.device),
         length=logps.column([len(r.tokens) for r in responses]),
         mean_length=torch.tensor(about.mean_length, dtype=y.dtype, device=y.device),
@@ -187,7 +199,7 @@ def samples(
     responses = [response for response, _ in found]
     s = SampleLogps(
         y=logps.of(responses),
-        ref=logps.column([facts.ref[r.id] for r in responses]),
+        ref=logps.known(facts.ref, responses, "ref"),
         length=logps.column([len(r.tokens) for r in responses]),
         source=tuple(r.source for r in responses),
         **_known(SAMPLE_FACTS, "", responses, logps, facts),
@@ -201,7 +213,7 @@ def _known(
     """The columns of these names that there are facts for."""
     known: dict[str, Known] = {name: getattr(facts, name) for name in names}
     return {
-        name + side: logps.column([values[r.id] for r in responses])
+        name + side: logps.known(values, responses, name)
         for name, values in known.items()
         if values
     }

@@ -112,7 +112,7 @@ class Stepper:
         if "mismatch" in self.objective.needs:
             asked = strangers(rows)
             found = self._all_logps(micro_batches(trees(asked), self.budget))
-            ref = found.column([facts.ref[r.id] for r in asked])
+            ref = found.known(facts.ref, asked, "ref")
             about = replace(about, mismatch=found.of(asked) - ref)
         return about
 
