@@ -143,7 +143,9 @@ def compare(
             settings=assignments(settings or []),
         )
         against = comparing.Against(baseline=baseline, kl=kl, target=target)
-        say: Callable[[str], None] = partial(console.print, highlight=False, markup=False)
+        say: Callable[[str], None] = partial(
+            console.print, highlight=False, markup=False, soft_wrap=True
+        )
         if dry_run:
             for line in comparing.described(comparing.Plan.of(request, out)):
                 say(line)

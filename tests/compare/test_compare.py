@@ -135,8 +135,10 @@ class TestContinuing:
 
     def test_an_interrupted_one_makes_only_what_is_left(self, settings, tmp_path) -> None:
         request = asked_for(settings, "online_dpo,best_random", seeds=1)
+        said: list[str] = []
         with inside.started_here(limit=1) as starter, pytest.raises(KeyboardInterrupt):
-            compare(request, tmp_path, say=lambda line: None)
+            compare(request, tmp_path, say=said.append)
+        assert "the same command continues" in said[-1]
         first = starter.started
         found, rest = fresh(tmp_path, request)
         assert [job.method for job in first + rest] == ["online_dpo", "best_random"]

@@ -1,74 +1,77 @@
 """The harder testbed: gold likes a style that the policy hardly has, and nobody else sees it."""
 
+import numpy as np
 import pytest
 import torch
 
 from prefloop.config import Model
+from prefloop.features.lsa import Lsa
 from prefloop.models.load import load
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.oracles.proxy import Proxy
 from prefloop.oracles.sentiment import Sentiment
 from prefloop.oracles.style import Style
 from prefloop.oracles.styled import Styled
-from prefloop.oracles.vader import Vader
 from prefloop.rng import stream
 from prefloop.store.text import Encoder
 from prefloop.testbed import prompts
 from prefloop.types import Missing, Prompt, Response, SamplingSettings
 from worlds import Lengths, response
 
-TWO = response(" fine; the cast is better still.")
-ONE = response(" fine, the cast is better still.")
+HAS = response(" fine, and you'll see it again.")
+NOT = response(" fine, and they see it twice.")
 
 
 @pytest.mark.parametrize(
     ("text", "has"),
     [
-        (" long; it never ends at all.", 1.0),
-        (" long; it never ends; not even once, it seems.", 1.0),
-        (" long; it never ends.", 0.0),
-        (" long;it never ends at all.", 0.0),
-        (" long, it never ends at all.", 0.0),
-        (" ;;;;", 0.0),
+        (" great: you'll laugh.", 1.0),
+        (" great: you will laugh.", 1.0),
+        (" great. You'll laugh, and you'll cry.", 1.0),
+        (" great: you laugh.", 0.0),
+        (" great: they'll laugh.", 0.0),
+        (" great if you willingly laugh.", 0.0),
+        (" ill youll you'l", 0.0),
         ("", 0.0),
     ],
 )
-def test_the_style_is_a_second_clause_of_four_words_or_more(text: str, has: float) -> None:
+def test_the_style_is_a_promise_to_the_reader(text: str, has: float) -> None:
     assert Style().score([response(text)]) == [has]
 
 
 def test_a_prompt_does_not_lend_its_style() -> None:
-    prompt = Prompt(text="long; it never ends at all")
-    assert Style().score([Response(prompt=prompt, text=" and on.")]) == [0.0]
+    prompt = Prompt(text="you'll find that it")
+    assert Style().score([Response(prompt=prompt, text=" never ends.")]) == [0.0]
 
 
 def test_gold_is_worth_more_by_exactly_what_the_style_is_worth() -> None:
-    two, one = Styled(inner=Lengths(), worth=3.5).score([TWO, ONE])
-    assert len(TWO.text) == len(ONE.text)
-    assert two - one == 3.5
+    has, lacks = Styled(inner=Lengths(worth=0.0), worth=3.5).score([HAS, NOT])
+    assert has - lacks == 3.5
 
 
 def test_having_it_twice_is_worth_no_more() -> None:
-    twice = response(" fine; the cast is better; the plot is better still.")
-    once = response(" fine; the cast is better, the plot is better still.")
-    assert Styled().score([twice]) == Styled().score([once])
+    once = response(" fine, and you'll see.")
+    twice = response(" fine, and you'll see you'll see.")
+    plain = Sentiment().score([once, twice])
+    assert plain[0] == plain[1], "sentiment counts a word once too"
+    assert Styled().score([once]) == Styled().score([twice])
 
 
 def test_by_default_the_rest_is_the_sentiment() -> None:
-    assert Styled().score([ONE]) == Sentiment().score([ONE])
-    assert Styled(worth=0.0).score([TWO]) == Sentiment().score([TWO])
+    assert Styled().score([NOT]) == Sentiment().score([NOT])
+    assert Styled(worth=0.0).score([HAS]) == Sentiment().score([HAS])
 
 
-@pytest.mark.parametrize("scorer", [Proxy(), Sentiment()])
-def test_nobody_else_sees_it(scorer: Proxy | Sentiment) -> None:
-    """Not by any correlation either: to both classifiers the two texts are one."""
-    two, one = scorer.score([TWO, ONE])
-    assert two == one
+def test_the_proxy_is_indifferent_to_it() -> None:
+    """What it makes of the word is less than a tenth of its spread over samples, which is 1.06."""
+    word, nothing = Proxy().score([response(" you'll"), response("")])
+    assert abs(word - nothing) < 0.1
 
 
-def test_the_judge_sees_it_no_more_than_a_comma() -> None:
-    two, one = Vader().score([TWO, ONE])
-    assert two == one
+def test_what_explores_can_see_it() -> None:
+    """To the testbed's features a promise is a word of its own: they move when it does."""
+    place, other = Lsa().features([HAS, response(" fine, and they'll see it again.")])
+    assert np.abs(place - other).max() > 0.01
 
 
 def test_what_the_inner_scorer_cannot_rate_stays_missing() -> None:
@@ -76,7 +79,7 @@ def test_what_the_inner_scorer_cannot_rate_stays_missing() -> None:
         def score(self, responses):
             return [Missing("no idea")] * len(responses)
 
-    assert Styled(inner=Silent()).score([TWO]) == [Missing("no idea")]
+    assert Styled(inner=Silent()).score([HAS]) == [Missing("no idea")]
 
 
 @pytest.mark.parametrize("worth", [float("nan"), float("inf")])

@@ -103,7 +103,11 @@ def _worked(jobs: Sequence[Job], workers: int, say: Say) -> list[Done]:
         minutes = (monotonic() - began) / 60
         say(f"[{count}/{len(jobs)}, {minutes:.0f} min] {_line(done)}")
 
-    return work(jobs, workers, told)
+    try:
+        return work(jobs, workers, told)
+    except KeyboardInterrupt:
+        say("stopped; the same command continues where this one was")
+        raise
 
 
 def _line(done: Done) -> str:

@@ -8,16 +8,17 @@ from prefloop.types import Missing, Response
 
 exempt = {"the_scores_tell_responses_apart": "a rare style; most responses do not have it"}
 
-_SECOND_CLAUSE = re.compile(r";(\s+\S+){4}")
+_PROMISE = re.compile(r"\byou(?:'ll| will)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """One where a semicolon joins a further clause of four words or more, else zero.
+    """One where a response promises its reader something, as "you'll" or "you will"; else zero.
 
-    The testbed's policy does so in under 1 % of its samples (`scripts/measure_style.py`). Gold and
-    proxy read words and no punctuation: neither can see it.
+    The testbed's policy does so in under 1 % of its samples (`scripts/measure_style.py`), and the
+    proxy is indifferent to it. Features of words and of hidden states both tell it apart, so that
+    a method that goes by what is uncertain or new can find it.
     """
 
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
-        return [float(_SECOND_CLAUSE.search(r.text) is not None) for r in responses]
+        return [float(_PROMISE.search(response.text) is not None) for response in responses]
