@@ -1,5 +1,6 @@
 """A lift to more dimensions, so that more distinct rows can be told apart than a row is wide."""
 
+from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -23,9 +24,15 @@ def lifted(
     """
     if size == 0:
         return rows
-    waves = stream(seed, "lift", size, rows.shape[1]).normal(size=(rows.shape[1], size // 2))
-    phases = rows @ (waves / BANDWIDTH)
+    phases = rows @ _waves(rows.shape[1], size, seed)
     return np.concatenate([np.cos(phases), np.sin(phases)], axis=1) * sqrt(2 / size)
+
+
+@cache
+def _waves(width: int, size: int, seed: int) -> Float[np.ndarray, "d wave"]:
+    draw = stream(seed, "lift", size, width)
+    waves: np.ndarray = draw.normal(size=(width, size // 2)) / BANDWIDTH
+    return waves
 
 
 def check(lift: int) -> None:
