@@ -6,7 +6,8 @@ LSA features of review sentences, and the testbed model's last hidden states on 
 import numpy as np
 import pytest
 
-from novelty.known import TIMES, collected, slope, thoughts, topics
+from novelty.known import TIMES, collected, sentences, slope, thoughts, topics, whitened
+from prefloop.features.lsa import Lsa
 from prefloop.novelty.coin_flip import CoinFlip
 from prefloop.novelty.coin_flip_published import CoinFlipPublished
 from prefloop.novelty.elliptical import Elliptical
@@ -37,6 +38,13 @@ def checked_counts(part: Novelty, rows: np.ndarray, distinct: int, near: float) 
 def test_half_as_many_responses_as_dimensions_keep_separate_counts(part, features):
     rows = FEATURES[features]()
     checked_counts(PARTS[part](), rows, rows.shape[1] // 2, near=0.12)
+
+
+def test_a_whitener_that_saw_fewer_responses_than_dimensions_will_do():
+    """150 texts for 192 dimensions: shrinkage keeps the directions that they lack in bounds."""
+    rows = whitened(Lsa().features(sentences()[:600]), sample=150)
+    readings = collected(Elliptical(), rows[-96:], TIMES)
+    assert slope(readings, TIMES) == pytest.approx(-0.5, abs=0.05)
 
 
 def test_eighteen_hundred_responses_need_the_lift():
