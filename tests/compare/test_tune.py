@@ -36,8 +36,9 @@ def test_of_equals_the_first_is_picked() -> None:
 
 
 def test_a_failed_point_is_no_candidate() -> None:
-    found = pick([trial("own", 1.0, 9.0), trial("broken", 9.0, 9.0, failed={"seed 1": "boom"})])
-    assert found.picks["m"] == "own"
+    broken = trial("broken", 9.0, 9.0, failed={"seed 1": "boom"})
+    assert pick([trial("own", 1.0, 9.0), broken]).picks["m"] == "own"
+    assert (broken.reach, broken.gold(1.0)) == (0, None)
 
 
 def test_a_method_without_a_good_trial_has_no_pick_and_holds_nobody_back() -> None:
