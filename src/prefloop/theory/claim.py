@@ -1,8 +1,9 @@
 """A statement of a paper next to the check that it holds in the lab."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from inspect import getdoc
+from time import perf_counter
 
 import torch
 from torch import Tensor
@@ -25,6 +26,29 @@ class Claim:
     def holds(self, measured: float) -> bool:
         """NaN does not."""
         return measured <= self.tolerance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A claim after its check."""
+
+    topic: str
+    claim: Claim
+    measured: float
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        return self.claim.holds(self.measured)
+
+
+def check(claims: Iterable[tuple[str, Claim]]) -> Iterator[Verdict]:
+    """Each claim's verdict, in order."""
+    for topic, claim in claims:
+        began = perf_counter()
+        measured = claim.check()
+        seconds = perf_counter() - began
+        yield Verdict(topic=topic, claim=claim, measured=measured, seconds=seconds)
 
 
 def claim(source: str, tolerance: float) -> Callable[[Callable[[], float]], Claim]:

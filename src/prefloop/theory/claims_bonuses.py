@@ -12,6 +12,7 @@ from prefloop.bonuses.vpo import vpo
 from prefloop.bonuses.xpo import xpo
 from prefloop.theory import counts, value
 from prefloop.theory.claim import claim, dice, farthest, law, normal
+from prefloop.types import Source
 
 VPO, SELM, XPO = "arXiv:2405.19320", "arXiv:2405.19332", "arXiv:2405.21046"
 COPO = "arXiv:2501.12735"
@@ -20,7 +21,8 @@ COPO = "arXiv:2501.12735"
 def samples(policy: Tensor, prior: Tensor, **known: Tensor) -> SampleLogps:
     """Every response once, as the argument of a bonus."""
     one = torch.ones_like(prior)
-    source = ("reference",) * len(prior)
+    reference: Source = "reference"
+    source = tuple(reference for _ in prior)
     return SampleLogps(y=policy, ref=prior, length=one, source=source, **known)
 
 

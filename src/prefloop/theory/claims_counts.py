@@ -1,5 +1,7 @@
 """Claims about counting by coin flips, and what a count has to do with a confidence width."""
 
+from math import sqrt
+
 import torch
 
 from prefloop.theory import comparisons, counts
@@ -47,7 +49,7 @@ def ridge_coins_take_the_unseen_for_known() -> float:
     visits = eye[:2].repeat(4, 1)
     coins = counts.ridge_coin_square(visits, eye[2], ridge)
     wide = comparisons.width(eye[2:], 0 * eye[0], comparisons.covariance(visits, ridge=ridge))
-    return max(abs(float(coins)), abs(float(wide) - ridge**-0.5))
+    return max(abs(float(coins)), abs(float(wide) - 1 / sqrt(ridge)))
 
 
 @claim("arXiv:2501.12735, UCB term", tolerance=1e-12)

@@ -92,7 +92,7 @@ def pessimism_without_end_gives_the_calibration_law() -> float:
 def optimism_has_a_minimum_only_below_its_limit() -> float:
     """At 0.98 α_crit every ray of a set of responses ends rising, at 1.02 α_crit one falls."""
     g, wrong = dice(36), 0
-    for _ in range(20):
+    for _ in range(8):
         wins, prior, calibration = win_counts(g, 4), law(g, 4), law(g, 4)
         limit = comparisons.optimism_limit(wins, calibration.exp())
         for share, rises in ((0.98, True), (1.02, False)):

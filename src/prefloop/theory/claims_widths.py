@@ -5,8 +5,9 @@ from math import log, sqrt
 import torch
 from torch import Tensor
 
-from prefloop.theory import closed, comparisons, enhancer
+from prefloop.theory import closed, comparisons, enhancer, offline, regret
 from prefloop.theory.claim import claim, dice, farthest, law, normal
+from prefloop.theory.posterior import Posterior
 
 GSHF = "arXiv:2312.11456"
 
@@ -160,3 +161,15 @@ def m_answers_a_round_count_as_one_in_the_online_covariance() -> float:
     once = comparisons.covariance(rows)
     batched = comparisons.covariance(rows.repeat_interleave(4, 0), batch=4)
     return farthest(once, batched)
+
+
+@claim("Bernstein and von Mises, for the lab's posterior", tolerance=0.03)
+def the_laplace_posterior_covers_as_often_as_it_says() -> float:
+    """95 % intervals of r(i) − r(j) hold the truth 95 ± 3 % of the time, over 300 worlds."""
+    world, answers = offline.collect(regret.Setting(seeds=300), (100,))
+    mode = comparisons.bradley_terry(answers[100], ridge=1.0)
+    phi = Posterior.laplace(answers[100], mode, ridge=1.0).factor
+    error = mode - world.known_reward
+    i, j = torch.triu_indices(10, 10, offset=1)
+    inside = (error[:, i] - error[:, j]).abs() <= 1.96 * (phi[:, i] - phi[:, j]).norm(dim=-1)
+    return abs(float(inside.double().mean()) - 0.95)

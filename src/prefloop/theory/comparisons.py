@@ -113,7 +113,7 @@ def width(
     return (shift * solved.T).sum(-1).sqrt()
 
 
-def bounds(reward: Reward, widths: Reward, scale: float) -> tuple[Reward, Reward]:
+def bounds(reward: Point, widths: Point, scale: float) -> tuple[Point, Point]:
     """The lower and the upper confidence bound, r ∓ scale · width."""
     return reward - scale * widths, reward + scale * widths
 

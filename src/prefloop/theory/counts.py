@@ -10,6 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from prefloop.theory.closed import tilt
+from prefloop.theory.newton import Local, Point, Term
+
 
 def coin_mean(visits: int) -> float:
     """E[z²] = 1/n: the mean square of the mean coin is unbiased for the inverse count."""
@@ -42,6 +45,26 @@ def bonus_slope(
     return law * (each - (law * each).sum(-1, keepdim=True))
 
 
+def hoped(
+    prior: Point, visits: Float[Tensor, "*prompt response"], *, beta: float, alpha: float
+) -> Term:
+    """−α E_π_r[1/√(N + 1)] as a term of a fit, what COPO adds: up to the ratio's clip its gradient.
+
+    Not convex: where the bonus is above the mean it curves one way, below it the other.
+    """
+    each = bonus(visits)
+
+    def term(reward: Point) -> Local:
+        policy = tilt(prior, reward, beta)
+        law, slope = policy.exp(), bonus_slope(policy, each)
+        cross = law.unsqueeze(-1) * slope.unsqueeze(-2)
+        curved = torch.diag_embed(slope) - cross - cross.mT
+        worth = (law * each).sum(-1)
+        return -alpha * worth, -alpha / beta * slope, -alpha / beta**2 * curved
+
+    return term
+
+
 def ridge_coin_square(
     features: Float[Tensor, "visit feature"], query: Float[Tensor, " feature"], ridge: float
 ) -> Float[Tensor, ""]:
@@ -53,7 +76,8 @@ def ridge_coin_square(
     elliptical norm √(qᵀ A⁻¹ q) reads 1/√ridge: ridge coins need a prior or that norm.
     """
     seen = features.T @ features
-    solved = torch.linalg.solve(seen + ridge * torch.eye(len(query), dtype=query.dtype), query)
+    matrix = seen + ridge * torch.eye(len(query), dtype=query.dtype)
+    solved: Tensor = torch.linalg.solve(matrix, query)
     return solved @ seen @ solved
 
 
@@ -63,4 +87,5 @@ def every_ridge_reading(
     """What the regression reads at the query for each of the 2ⁿ outcomes of the visits' coins."""
     tosses = torch.tensor(list(product((-1.0, 1.0), repeat=len(features))), dtype=torch.float64)
     matrix = features.T @ features + ridge * torch.eye(len(query), dtype=query.dtype)
-    return tosses @ features @ torch.linalg.solve(matrix, query)
+    solved: Tensor = torch.linalg.solve(matrix, query)
+    return tosses @ features @ solved

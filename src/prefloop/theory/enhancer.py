@@ -21,12 +21,14 @@ Each = Float[Tensor, "..."]
 def scaled(features: Features, cov: Float[Tensor, "... feature feature"]) -> Features:
     """φ L⁻ᵀ with Σ = LLᵀ: the distance of two rows is the width of their difference."""
     lower = torch.linalg.cholesky(cov)
-    return torch.linalg.solve_triangular(lower, features.mT, upper=False).mT
+    found: Tensor = torch.linalg.solve_triangular(lower, features.mT, upper=False)
+    return found.mT
 
 
 def width(first: Law, second: Law, features: Features, scale: float) -> Each:
     """Γ: how uncertain the difference of the two policies' rewards is."""
-    return scale * _shift(first, second, features).norm(dim=-1)
+    shift = _shift(first, second, features)
+    return scale * (shift**2).sum(-1).sqrt()
 
 
 def enhancer(first: Law, features: Features, *, eta: float, scale: float, turns: int = 30) -> Law:

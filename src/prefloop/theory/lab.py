@@ -1,25 +1,22 @@
-"""The loop of the package with exact parts: a tabular policy, and a fit without an optimizer."""
+"""The loop of the package with exact parts: a tabular policy over a finite world."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from prefloop.config import Learn
 from prefloop.explore._distinct import distinct
-from prefloop.explore.best_random import best_random
-from prefloop.explore.best_worst import best_worst
-from prefloop.explore.on_policy import on_policy
-from prefloop.explore.policy_vs_reference import policy_vs_reference
-from prefloop.learn.facts import Facts
-from prefloop.learn.learner import Learner, Plan
-from prefloop.learn.objective import Loss
+from prefloop.learn.collate import needs_of
 from prefloop.loop import Metrics, Parts
 from prefloop.rng import stream
-from prefloop.theory import closed, comparisons
+from prefloop.theory import closed
+from prefloop.theory.bonuses import Bonus
+from prefloop.theory.enhancer import enhancer
+from prefloop.theory.learned import Learned
 from prefloop.theory.tabular import Table, TabularPolicy
 from prefloop.theory.world import World
 from prefloop.types import (
@@ -27,57 +24,42 @@ from prefloop.types import (
     Missing,
     Oracle,
     Preference,
+    Prompt,
     Query,
+    Response,
     SamplingSettings,
     Source,
 )
 
-
-@runtime_checkable
-class Learned(Protocol):
-    """What turns answers into a policy."""
-
-    policy: TabularPolicy
-
-    def take(self, round: int, preferences: Sequence[Preference]) -> None:
-        """Learn from a round's answers."""
-        ...
-
-
 Rule = Callable[[Candidates, np.random.Generator], tuple[int, int]]
+Proposer = Source | Literal["enhancer"]
+Own = Float[np.ndarray, "prompt member response"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """Who proposes the candidates, and which two of them are asked about."""
+    """Who proposes the candidates, which two are asked about, and what the fit hopes for.
+
+    A proposer gives so many samples, or `all`: every response there is. The enhancer is GSHF's
+    second agent, the exact thing that `hot` stands in for, and is named so. A rule that needs
+    members is given samples of the posterior as scores, one that needs features the posterior's;
+    any other ranks by the policy's own implicit reward β log π/π₀.
+    """
 
     name: str
     rule: Rule
-    sources: Mapping[Source, int]
-
-
-METHODS = (
-    Method(name="π × π", rule=on_policy, sources={"policy": 2}),
-    Method(name="on_policy of 4", rule=on_policy, sources={"policy": 4}),
-    Method(name="π₀ × π₀", rule=on_policy, sources={"reference": 2}),
-    Method(
-        name="policy_vs_reference",
-        rule=policy_vs_reference,
-        sources={"policy": 1, "reference": 1},
-    ),
-    Method(name="best_random of 4", rule=best_random, sources={"policy": 4}),
-    Method(name="best_worst of 4", rule=best_worst, sources={"policy": 4}),
-    Method(name="best_worst of 2 + 2", rule=best_worst, sources={"policy": 2, "reference": 2}),
-)
-"""Rules that rank do so by the policy's own implicit reward β log π/π₀."""
+    sources: Mapping[Proposer, int | Literal["all"]]
+    bonus: Bonus | None = None
+    beside: str = "π × π"
+    """the method it is compared with"""
 
 
 @dataclass(kw_only=True)
 class Lab:
     """The five verbs over a finite world; `parts()` is what `loop.online` runs.
 
-    Every round `questions` prompts are drawn; one whose candidates all coincide costs its draw and
-    teaches nothing. `learned` is what the policy becomes from all answers so far.
+    Every round `questions` prompts are taken in turn; one whose candidates all coincide costs its
+    turn and teaches nothing. `learned` is what the policy becomes from all answers so far.
     """
 
     world: World
@@ -87,13 +69,25 @@ class Lab:
     beta: float = 0.1
     questions: int = 5
     seed: int = 0
+    members: int = 32
+    """posterior samples a round"""
+    hot: float = 2.0
+    """temperature of the source of that name"""
     policy: TabularPolicy = field(init=False)
-    labels: int = 0
-    """answers so far"""
 
     def __post_init__(self) -> None:
         self.policy = self.learned.policy
-        self._reference = TabularPolicy(self.world, source="reference")
+        self._before = TabularPolicy(self.world, Table(self.world), source="previous")
+        self._who = {
+            "policy": self.policy,
+            "reference": TabularPolicy(self.world, source="reference"),
+            "previous": self._before,
+            "hot": TabularPolicy(self.world, self.policy.model, source="hot"),
+            "enhancer": TabularPolicy(self.world, Table(self.world), source="hot"),
+        }
+        self._needs = needs_of(self.method.rule)
+        self.answered = torch.zeros(len(self.world.prompts), dtype=torch.long)
+        """answers so far, by prompt"""
 
     def parts(self) -> Parts:
         """The lab as the parts of the loop."""
@@ -106,23 +100,24 @@ class Lab:
         )
 
     def sample(self, round: int) -> list[Candidates]:
-        """Candidates for prompts drawn at random, scored by the implicit reward."""
-        rng = stream(self.seed, "sample", round)
-        drawn = rng.integers(len(self.world.prompts), size=self.questions)
-        prompts = [self.world.prompts[x] for x in drawn]
-        who = {"policy": self.policy, "reference": self._reference}
-        settings = SamplingSettings()
-        groups = [
-            who[source].sample(prompts, n=n, settings=settings, rng=rng)
-            for source, n in self.method.sources.items()
-        ]
-        scores = self.beta * (self.policy.table() - self.world.prior).numpy()
-        scores = scores.round(12)  # rounding errors must not break ties
+        """Candidates for prompts in turn, with the scores and features that the rule needs."""
+        rng, every = stream(self.seed, "sample", round), self.world.prompts
+        first = (round - 1) * self.questions
+        prompts = [every[(first + i) % len(every)] for i in range(self.questions)]
+        groups = [self._propose(source, prompts, rng) for source in self.method.sources]
+        scores, features = self._scores(round), self._features()
         found = []
         for prompt, *together in zip(prompts, *groups, strict=True):
             responses = tuple(response for group in together for response in group)
-            own = np.array([[scores[self.world.place(r)] for r in responses]])
-            found.append(Candidates(prompt=prompt, responses=responses, scores=own))
+            x, places = prompt.tokens[0], [self.world.place(r)[1] for r in responses]
+            found.append(
+                Candidates(
+                    prompt=prompt,
+                    responses=responses,
+                    scores=scores[x][:, places],
+                    features=None if features is None else features[x][places],
+                )
+            )
         return found
 
     def choose(self, round: int, candidates: Sequence[Candidates]) -> list[Query]:
@@ -144,60 +139,47 @@ class Lab:
 
     def learn(self, round: int, preferences: Sequence[Preference]) -> Metrics:
         """Hand the answers over."""
-        self.labels += len(preferences)
+        for row in preferences:
+            self.answered[row.query.prompt.tokens[0]] += 1
+        self._before.model.load_state_dict({"logits": self.policy.table()})
         self.learned.take(round, preferences)
-        return {"labels": self.labels}
+        return {"labels": int(self.answered.sum())}
 
     def measure(self, round: int) -> Metrics:
         """Exact sub-optimality and KL, averaged over prompts."""
-        table, world = self.policy.table(), self.world
-        lost = closed.gap(table, world.prior, world.known_reward, self.beta)
-        return {"gap": float(lost.mean()), "kl": float(closed.kl(table, world.prior).mean())}
+        kl = closed.kl(self.policy.table(), self.world.prior)
+        return {"gap": float(self.gaps().mean()), "kl": float(kl.mean())}
 
+    def gaps(self) -> Float[Tensor, " prompt"]:
+        """J* − J(π) of every prompt."""
+        world = self.world
+        return closed.gap(self.policy.table(), world.prior, world.known_reward, self.beta)
 
-class Exact:
-    """After every round the policy is DPO's minimiser on all answers, ridge on the reward.
+    def right(self) -> Float[Tensor, " prompt"]:
+        """1 where the highest implicit reward is the highest reward, by prompt."""
+        implied = self.policy.table() - self.world.prior
+        return (implied.argmax(-1) == self.world.known_reward.argmax(-1)).double()
 
-    It is the tilt by the Bradley–Terry fit (claim `dpo_on_data_tilts_by_…`); the ridge is a
-    normal prior with that inverse variance, and makes the fit exist from the first answer on.
-    """
+    def _propose(
+        self, source: Proposer, prompts: Sequence[Prompt], rng: np.random.Generator
+    ) -> list[list[Response]]:
+        who, count = self._who[source], self.method.sources[source]
+        if source == "enhancer":
+            features = torch.from_numpy(self.learned.posterior().features)
+            second = enhancer(self.policy.table(), features, eta=self.beta, scale=1.0, turns=8)
+            who.model.load_state_dict({"logits": second})
+        if count == "all":
+            return who.every(prompts)
+        settings = SamplingSettings(temperature=self.hot if source == "hot" else 1.0)
+        return who.sample(prompts, n=count, settings=settings, rng=rng)
 
-    def __init__(self, world: World, *, beta: float, ridge: float = 1.0) -> None:
-        self.world, self.beta, self.ridge = world, beta, ridge
-        self._table = Table(world)
-        self.policy = TabularPolicy(world, self._table)
-        self._wins = torch.zeros_like(world.preference)
-        self._reward = torch.zeros_like(world.prior)
+    def _scores(self, round: int) -> Own:
+        """Posterior samples, or one member: the implicit reward, its ties unbroken by rounding."""
+        if "members" in self._needs:
+            rng = stream(self.seed, "posterior", round)
+            return self.learned.posterior().draw(self.members, rng)
+        implied = self.beta * (self.policy.table() - self.world.prior)
+        return implied.numpy().round(12)[:, None]
 
-    def take(self, round: int, preferences: Sequence[Preference]) -> None:
-        """Count the answers, refit, and set the policy."""
-        for row in preferences:
-            (x, a), (_, b) = self.world.place(row.query.a), self.world.place(row.query.b)
-            self._wins[x, a, b] += row.p
-            self._wins[x, b, a] += 1 - row.p
-        for x, (wins, start) in enumerate(zip(self._wins, self._reward.clone(), strict=True)):
-            self._reward[x] = comparisons.bradley_terry(wins, ridge=self.ridge, start=start)
-        with torch.no_grad():
-            self._table.logits.copy_(closed.tilt(self.world.prior, self._reward, self.beta))
-
-
-@dataclass(kw_only=True)
-class Stepped:
-    """The package's own learner: AdamW steps on the round's answers, as a transformer takes."""
-
-    policy: TabularPolicy
-    loss: Loss
-    settings: Learn
-    seed: int = 0
-
-    @cached_property
-    def _learner(self) -> Learner:
-        return Learner(self.policy, self.loss, self.settings)
-
-    def take(self, round: int, preferences: Sequence[Preference]) -> None:
-        """One round of steps; nothing where there are no answers."""
-        asked = [r for row in preferences for r in (row.query.a, row.query.b)]
-        ref = {r.id: float(self.policy.world.prior[self.policy.world.place(r)]) for r in asked}
-        plan = Plan.of(len(preferences), self.settings, self.seed, round)
-        for _ in self._learner.steps(list(preferences), Facts(ref=ref), plan):
-            pass
+    def _features(self) -> Float[np.ndarray, "prompt response feature"] | None:
+        return self.learned.posterior().features if "features" in self._needs else None

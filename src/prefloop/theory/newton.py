@@ -52,11 +52,17 @@ def settle(term: Term, start: Point, *, tolerance: float = 1e-11, steps: int = 2
 
 
 def _step(slope: Point, curvature: Square) -> Point:
-    """Along each eigenvector slope over |eigenvalue|, at most 2 long."""
+    """H⁻¹ slope where that is short, else up to 2 along each eigenvector by its |eigenvalue|."""
+    lower, failed = torch.linalg.cholesky_ex(curvature)
+    if not bool(failed.any()):
+        plain = torch.cholesky_solve(slope.unsqueeze(-1), lower).squeeze(-1)
+        if float(plain.abs().max()) <= 2:
+            return plain
     values, vectors = torch.linalg.eigh(curvature)
     size = values.abs().clamp(min=1e-12)
     along = (vectors.mT @ slope.unsqueeze(-1)).squeeze(-1)
-    return (vectors @ (along / size).clamp(-2, 2).unsqueeze(-1)).squeeze(-1)
+    found: Tensor = (vectors @ (along / size).clamp(-2, 2).unsqueeze(-1)).squeeze(-1)
+    return found
 
 
 def _downhill(term: Term, point: Point, value: Each, step: Point) -> Point:

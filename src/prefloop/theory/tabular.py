@@ -89,6 +89,8 @@ class TabularPolicy:
         self.model = Table(world) if model is None else model
         self.version = version
         self.source: Source = source
+        self._listed: dict[int, list[Response]] = {}
+        self._listed_at: Tensor | None = None
 
     def table(self) -> Float[Tensor, "prompt response"]:
         """log π of everything, without a gradient."""
@@ -111,10 +113,21 @@ class TabularPolicy:
         rows = [prompt.tokens[0] for prompt in prompts]
         edges = drawn.exp().cumsum(-1).numpy()[rows]
         picks = (rng.random((len(rows), n, 1)) * edges[:, None, -1:] >= edges[:, None, :]).sum(-1)
+        own, law = table.tolist(), drawn.tolist()
         return [
-            [self._response(x, y, table, drawn) for y in picked]
+            [self._response(x, y, own[x][y], law[x][y]) for y in picked]
             for x, picked in zip(rows, picks.tolist(), strict=True)
         ]
+
+    def every(self, prompts: Sequence[Prompt]) -> list[list[Response]]:
+        """Each response of the world once, in its order, with its log-probability."""
+        table = self.table()
+        if self._listed_at is None or not torch.equal(table, self._listed_at):
+            self._listed, self._listed_at = {}, table
+        for x in {prompt.tokens[0] for prompt in prompts} - self._listed.keys():
+            logps = enumerate(table[x].tolist())
+            self._listed[x] = [self._response(x, y, logp, logp) for y, logp in logps]
+        return [self._listed[prompt.tokens[0]] for prompt in prompts]
 
     def logps(self, responses: Sequence[Response]) -> Float[Tensor, " response"]:
         """log π(response | prompt), one per response; differentiable."""
@@ -122,12 +135,12 @@ class TabularPolicy:
         found: Tensor = self.model()
         return found[places[:, 0], places[:, 1]]
 
-    def _response(self, x: int, y: int, table: Tensor, drawn: Tensor) -> Response:
+    def _response(self, x: int, y: int, logp: float, logp_sampling: float) -> Response:
         return self.world.response(
             x,
             y,
-            logp=float(table[x, y]),
-            logp_sampling=float(drawn[x, y]),
+            logp=logp,
+            logp_sampling=logp_sampling,
             source=self.source,
             policy_version=self.version,
         )

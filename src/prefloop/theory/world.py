@@ -1,9 +1,10 @@
 """Finite worlds: a few prompts, a few responses, and everything known about them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -73,8 +74,8 @@ class World:
 
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
         """The true reward: the world as a `Scorer`."""
-        reward = self.known_reward
-        return [float(reward[self.place(r)]) for r in responses]
+        reward = self.known_reward.tolist()
+        return [reward[x][y] for x, y in map(self.place, responses)]
 
     @property
     def known_reward(self) -> Float[Tensor, "prompt response"]:
@@ -139,6 +140,30 @@ def random_world(
     shape = (prompts, responses)
     reward, logits = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in "rl")
     return bradley_terry_world(torch.zeros_like(logits) if uniform else logits, reward)
+
+
+def bandits(
+    seeds: Iterable[int],
+    *,
+    responses: int = 10,
+    uniform: bool = False,
+    rewards: Literal["normal", "unit"] = "normal",
+) -> World:
+    """A world of each seed, one prompt each: many bandits that one lab runs side by side.
+
+    Rewards are N(0, 1), or uniform between 0 and 1 as in VPO's bandit (arXiv:2405.19320).
+    """
+    logits, reward = [], []
+    for seed in seeds:
+        one = random_world(
+            torch.Generator().manual_seed(seed), responses=responses, uniform=uniform
+        )
+        logits.append(one.prior)
+        reward.append(one.known_reward)
+    levels = torch.cat(reward)
+    if rewards == "unit":
+        levels = torch.special.ndtr(levels)
+    return bradley_terry_world(torch.cat(logits), levels)
 
 
 def sequences(vocabulary: int = 3, length: int = 3) -> tuple[tuple[int, ...], ...]:
