@@ -90,9 +90,9 @@ def test_a_worth_that_is_no_number_is_refused(worth: float) -> None:
 
 @torch.no_grad()
 def test_the_policy_hardly_ever_has_it() -> None:
-    """0.82 % of 24,000 samples (scripts/measure_style.py); here of 256, under a fixed seed.
+    """0.45 % of 24,000 samples (scripts/measure_style.py); here of 256, under a fixed seed.
 
-    At that rate more than 7 come with a probability of 0.1 %.
+    At that rate more than 5 come with a probability of 0.1 %.
     """
     loaded = load(Model())
     encoder = Encoder(loaded.tokenizer, context=loaded.context)
@@ -107,4 +107,4 @@ def test_the_policy_hardly_ever_has_it() -> None:
     ]
     count = sum(score for score in Style().score(samples) if not isinstance(score, Missing))
     assert len(samples) == 256
-    assert count <= 7
+    assert count <= 5
