@@ -49,7 +49,9 @@ def by_kl(runs: Runs) -> Curve:
 
 def by_labels(runs: Runs) -> Curve:
     """The mean over seeds of the gold reward after so many labels, linear between rounds."""
-    curves = [_spent(rows) for rows in runs.rows.values()]
+    curves = [curve for rows in runs.rows.values() if len((curve := _spent(rows))[0])]
+    if not curves:
+        return [], []
     end = min(float(labels[-1]) for labels, _ in curves)
     at = sorted({x for labels, _ in curves for x in labels.tolist() if x <= end})
     return at, np.mean([np.interp(at, *curve) for curve in curves], axis=0).tolist()
