@@ -9,9 +9,11 @@ from prefloop.bonuses.copo import copo
 from prefloop.bonuses.selm import selm
 from prefloop.bonuses.vpo import vpo
 from prefloop.bonuses.xpo import xpo
+from prefloop.losses.cdpo import cdpo
 from prefloop.losses.margin_dpo import margin_dpo
 from prefloop.theory import (
     claims_bonuses,
+    claims_loop,
     claims_losses,
     claims_sail,
     claims_widths,
@@ -33,6 +35,7 @@ right = {
         sail: ("parts", "surrogate"),
         enhancer: ("enhancer",),
         claims_sail: ("released",),
+        claims_loop: ("_outcome", "_collected"),
     }.items()
     for name in names
 }
@@ -74,6 +77,20 @@ def _without(module: Any, name: str, **fixed: Any) -> Any:
     return lambda *args, **options: right[module, name](*args, **{**options, **fixed})
 
 
+def _exchanged(one: str, other: str) -> Any:
+    """What one method did, reported as what the other did."""
+    names = {one: other, other: one}
+    return lambda name: right[claims_loop, "_outcome"](names.get(name, name))
+
+
+def _pessimist_and_dpo_exchanged() -> Any:
+    found = right[claims_loop, "_collected"]()
+    return {
+        beta: {claims_loop.PESSIMIST: gaps["DPO"], "DPO": gaps[claims_loop.PESSIMIST]}
+        for beta, gaps in found.items()
+    }
+
+
 def _flipped(bonus: Any) -> Any:
     return lambda s, **options: -bonus(s, **options)
 
@@ -96,6 +113,26 @@ MUTANTS = {
         name="kl",
         wrong=lambda p, q: (q.exp() * (q - p)).sum(-1),
         breaks=("the_whole_gap_is_one_kl", "as_a_loss_k3_is_the_forward_kl"),
+    ),
+    "acceptance by the mean ratio": Mutant(
+        module=closed,
+        name="accepted",
+        wrong=lambda p, q: torch.exp(-(q.exp() * (q - p)).sum(-1)),
+        breaks=("rejection_in_steps_accepts_as_rarely_as_at_once",),
+    ),
+    "smoothing the other way": Mutant(
+        module=claims_losses,
+        name="cdpo",
+        wrong=lambda y, *, beta, label_smoothing: cdpo(
+            y, beta=beta, label_smoothing=label_smoothing / 2
+        ),
+        breaks=("smoothed_labels_leave_dpo_finite",),
+    ),
+    "cDPO in place of robust DPO": Mutant(
+        module=claims_losses,
+        name="robust",
+        wrong=cdpo,
+        breaks=("the_robust_loss_undoes_flips_on_average",),
     ),
     "k1 and k3 exchanged": Mutant(
         module=closed,
@@ -375,6 +412,31 @@ MUTANTS = {
         breaks=(
             "inpo_takes_a_mirror_step",
             "sppo_takes_a_mirror_step_only_if_the_step_is_small",
+        ),
+    ),
+    "π × π named double Thompson": Mutant(
+        module=claims_loop,
+        name="_outcome",
+        wrong=_exchanged("π × π", "double_thompson"),
+        breaks=(
+            "on_policy_pairs_run_out_of_questions",
+            "a_reference_side_keeps_learning_alive",
+            "asking_about_what_may_be_best_ends_lower_still",
+        ),
+    ),
+    "double Thompson named a bonus": Mutant(
+        module=claims_loop,
+        name="_outcome",
+        wrong=_exchanged("π × π + vpo .95", "double_thompson"),
+        breaks=("hoping_for_a_high_value_does_not_replace_asking",),
+    ),
+    "pessimism named DPO": Mutant(
+        module=claims_loop,
+        name="_collected",
+        wrong=_pessimist_and_dpo_exchanged,
+        breaks=(
+            "pessimism_helps_when_answers_are_few",
+            "pessimism_never_hurts_and_matters_less_with_more_answers",
         ),
     ),
 }

@@ -60,6 +60,15 @@ def test_the_best_of_one_is_a_draw():
     assert closed.best_of_kl_bound(1) == 0
 
 
+def test_rejection_sampling_accepts_as_the_guide_says():
+    prior, reward = world()
+    steps = [prior, *(closed.tilt(prior, reward, beta) for beta in (0.2, 0.1))]
+    close(closed.accepted(prior, closed.tilt(prior, reward, 0.5)), 0.0930183594)
+    close(closed.accepted(prior, steps[2]), 0.0500090902)
+    close(closed.accepted(prior, steps[1]), 0.0514182318)
+    close(closed.accepted(steps[1], steps[2]), 0.9725945146)
+
+
 def test_the_bradley_terry_fit_has_the_guides_numbers():
     wins = torch.tensor([[0, 6, 7, 9], [4, 0, 5, 8], [3, 5, 0, 6], [1, 2, 4, 0.0]])
     reward = comparisons.bradley_terry(wins)

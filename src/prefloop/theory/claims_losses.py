@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from prefloop.batches import PairLogps
+from prefloop.losses.cdpo import cdpo
 from prefloop.losses.dpo import dpo
 from prefloop.losses.hinge import hinge
 from prefloop.losses.ipo import ipo
 from prefloop.losses.margin_dpo import margin_dpo
+from prefloop.losses.robust import robust
 from prefloop.losses.slic import slic
 from prefloop.theory import closed, comparisons
 from prefloop.theory.claim import claim, dice, farthest, law, normal, preferences, win_counts
@@ -153,3 +155,24 @@ def a_margin_of_widths_subtracts_them_from_the_reward() -> float:
     found = fit(world, loss, weights=weights)[0]
     lower = comparisons.bradley_terry(wins) - bonus
     return farthest(found.exp(), closed.tilt(prior, lower, beta).exp())
+
+
+@claim(f"{DPO}, label smoothing", tolerance=1e-9)
+def smoothed_labels_leave_dpo_finite() -> float:
+    """When a always beats b, cDPO rests at βh = log((1−ε)/ε): the odds of its smoothed label."""
+    rates, one = torch.tensor([0.01, 0.1, 0.3]).double(), torch.ones(1).double()
+    stops = [
+        resting_margin(partial(cdpo, beta=0.5, label_smoothing=e), one) for e in rates.tolist()
+    ]
+    return farthest(torch.cat(stops), ((1 - rates) / rates).log() / 0.5)
+
+
+@claim("arXiv:2403.00409", tolerance=1e-12)
+def the_robust_loss_undoes_flips_on_average() -> float:
+    """E over labels flipped at rate ε of robust(ε) is DPO on the clean ones, at every margin."""
+    h, worst = torch.linspace(-30, 30, 61, dtype=torch.float64), 0.0
+    won, lost = margins(h, torch.ones_like(h)), margins(h, torch.zeros_like(h))
+    for e in (0.05, 0.2, 0.45):
+        loss = partial(robust, beta=0.1, label_smoothing=e)
+        worst = max(worst, farthest((1 - e) * loss(won) + e * loss(lost), dpo(won, beta=0.1)))
+    return worst

@@ -1,6 +1,6 @@
 """Claims about samplers and KL estimates: by enumeration, never by sampling."""
 
-from itertools import product
+from itertools import pairwise, product
 from math import exp, prod
 
 import torch
@@ -90,6 +90,24 @@ def at_equal_kl_the_tilt_earns_more_than_best_of_n() -> float:
         best = closed.best_of(prior, reward, n)
         tilted = tilt_at(closed.kl(best.log(), prior), prior, reward).exp()
         worst = max(worst, float((best - tilted) @ reward))
+    return worst
+
+
+@claim("arXiv:2312.11456, multi-step rejection sampling", tolerance=1e-12)
+def rejection_in_steps_accepts_as_rarely_as_at_once() -> float:
+    """Tilting by r/β in steps, the accepted shares multiply to that of one step, Z/e^(max r/β).
+
+    Steps help only where each law on the way is amortised: their costs then add up instead.
+    """
+    g, beta, worst = dice(79), 0.1, 0.0
+    for steps in (2, 4, 10):
+        prior, reward = law(g, 6), normal(g, 6)
+        laws = [closed.tilt(prior, reward, beta * steps / k) for k in range(1, steps + 1)]
+        shares = [closed.accepted(p, q) for p, q in pairwise([prior, *laws])]
+        once = closed.accepted(prior, laws[-1])
+        formula = (closed.value(prior, reward, beta) - reward.max()) / beta
+        worst = max(worst, farthest(torch.stack(shares).log().sum(), once.log()))
+        worst = max(worst, farthest(once.log(), formula))
     return worst
 
 

@@ -111,6 +111,14 @@ def best_of_kl_bound(n: int) -> float:
     return log(n) - (n - 1) / n
 
 
+def accepted(p: Law, q: Law) -> Each:
+    """1/max(q/p): the share of draws of p that exact rejection sampling of q keeps.
+
+    For q = π₀ exp(r/β)/Z and p = π₀ it is Z/e^(max r/β): rare already at moderate KL.
+    """
+    return torch.exp(-(q - p).amax(-1))
+
+
 def kl_estimators(log_ratio: Float[Tensor, "*shape"]) -> dict[str, Float[Tensor, "*shape"]]:
     """Schulman's k1 = ℓ, k2 = ℓ²/2, k3 = e^−ℓ − 1 + ℓ of ℓ = log(π/π₀) at a sample of π.
 

@@ -57,7 +57,7 @@ def _farthest(first: Law, ahead: Law, features: Features, eta: float, scale: flo
     def tilted(c: Tensor) -> Law:
         return (first + c.exp() * ahead).log_softmax(-1)
 
-    for _ in range(60):
+    for _ in range(45):
         middle = (low + high) / 2
         law = tilted(middle)
         dear = (eta * kl(law, first) > width(first, law, features, scale)).unsqueeze(-1)

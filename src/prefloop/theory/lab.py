@@ -166,7 +166,7 @@ class Lab:
         who, count = self._who[source], self.method.sources[source]
         if source == "enhancer":
             features = torch.from_numpy(self.learned.posterior().features)
-            second = enhancer(self.policy.table(), features, eta=self.beta, scale=1.0, turns=8)
+            second = enhancer(self.policy.table(), features, eta=self.beta, scale=1.0, turns=6)
             who.model.load_state_dict({"logits": second})
         if count == "all":
             return who.every(prompts)

@@ -22,7 +22,7 @@ def run(full: bool = False, out: Path | None = None, console: Console | None = N
 
     `full` takes ten times the worlds, a question a round instead of five, and adds fits by AdamW.
     """
-    console = console or Console(record=out is not None)
+    console = console or _console(record=out is not None)
     verdicts = list(check(CLAIMS))
     console.print(claims_table(verdicts))
     large = regret.Setting(seeds=300, rounds=200, questions=1)
@@ -47,6 +47,12 @@ def run(full: bool = False, out: Path | None = None, console: Console | None = N
     if out is not None:
         _save(out, console, rules, bonuses, learned)
     return 1 if failed else 0
+
+
+def _console(record: bool) -> Console:
+    """Wide enough for the tables where no terminal says how wide it is."""
+    found = Console(record=record)
+    return found if found.is_terminal else Console(record=record, width=130)
 
 
 def _tell(console: Console, outcomes: Online, what: str) -> None:
