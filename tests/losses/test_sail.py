@@ -214,6 +214,18 @@ def gradient(y: PairLogps, **options: float) -> tuple[Tensor, ...]:
     return torch.autograd.grad(sail(y, **options).sum(), (y.a, y.b))
 
 
+def test_the_score_term_pushes_by_how_much_a_row_differs_from_the_others():
+    """A plain loop over the rows that are on-policy; the others are not pushed."""
+    y = pairs()
+    fit = -dpo(y)
+    with_it, without = gradient(y, gamma=0.7), gradient(y, gamma=0.0)
+    for i in range(32):
+        others = [fit[j] for j in range(32) if j != i and y.on_policy[j]]
+        push = 0.7 * (fit[i] - sum(others) / len(others)) if y.on_policy[i] else torch.zeros(())
+        for one, other in zip(with_it, without, strict=True):
+            close(one[i] - other[i], -push, 1e-12)
+
+
 @pytest.mark.parametrize("cut", [1, 7, 31])
 def test_cutting_the_batch_changes_no_gradient(cut):
     y = pairs()
