@@ -12,7 +12,7 @@ from prefloop.explore._distinct import distinct
 from prefloop.explore._select import PROMPTS
 from prefloop.rng import stream
 from prefloop.runs.session import Session
-from prefloop.runs.wants import needs, wants
+from prefloop.runs.wants import needs, wants, with_beta
 from prefloop.types import Candidates, Missing, Query
 
 
@@ -34,7 +34,7 @@ class Choosing:
 
     def _chosen(self, round: int, candidates: Sequence[Candidates]) -> list[Query]:
         config = self.session.phase(round).config
-        rule = self.session.part("rule", "explore", config.explore.rule)
+        rule = with_beta("explore", config.explore.rule, config.learn)
         limit = config.ask.labels or len(candidates)
         worth = PROMPTS.get(config.explore.prompts)
         found: list[tuple[float, Query]] = []

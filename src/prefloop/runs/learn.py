@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from inspect import signature
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +17,7 @@ from prefloop.models.load import load_weights, weights
 from prefloop.runs.checkpoints import Checkpoint
 from prefloop.runs.facts import Gathering
 from prefloop.runs.session import Session
+from prefloop.runs.wants import with_beta
 from prefloop.types import Preference, content_hash
 
 
@@ -65,7 +65,7 @@ class Learning:
         if phase.name not in self._learners:
             part = phase.config.learn.loss
             loss = plugins.build("losses", part.name, part.options)
-            bonus = _bonus(phase.config.learn)
+            bonus = with_beta("bonuses", phase.config.learn.bonus, phase.config.learn)
             learner = Learner(self.session.policy, loss, phase.config.learn, bonus)
             if self.session.offset(round) > 0:
                 learner.load_state_dict(self.session.checkpoints.load(round - 1).optimizer)
@@ -171,23 +171,6 @@ class _Leg:
         )
 
 
-def _bonus(learn: Learn) -> Any:
-    """The bonus ready to use, None without one; its β is the loss's unless it was set."""
-    if learn.bonus is None:
-        return None
-    name, options = learn.bonus.name, learn.bonus.options
-    takes = () if ":" in name else plugins.card("bonuses", plugins.resolve("bonuses", name)).options
-    if "beta" in takes and "beta" not in options:
-        options = options | {"beta": _beta(learn)}
-    return plugins.build("bonuses", name, options)
-
-
-def _beta(learn: Learn) -> float:
-    """The loss's β, as set or as it is by default."""
-    loss = plugins.build("losses", learn.loss.name, {})
-    return float(learn.loss.options.get("beta", signature(loss).parameters["beta"].default))
-
-
 def _is_pairwise(learner: Learner) -> bool:
     return learner.objective.family is PairLogps
 
@@ -200,10 +183,12 @@ def _starts_at_reference(round: int, settings: Learn) -> bool:
 def _metrics(rows: Sequence[Row], leg: _Leg) -> dict[str, Any]:
     pairs = [row for row in rows if isinstance(row, Preference)]
     ties = sum(row.p == 0.5 for row in pairs)
+    prompts = {r.prompt.id for row in rows for r in responses_of(row)}
     return {
         **leg.tally.means(),
         "loss_first": leg.first["loss"],
         "rows": len(rows),
+        "rows_prompts": len(prompts),
         "ties": ties / len(pairs) if pairs else None,
         "tokens_trained": leg.tally.tokens,
     }

@@ -1,5 +1,8 @@
 """What the parts of a phase cannot do without, read from what their files declare."""
 
+from inspect import signature
+from typing import Any
+
 from prefloop import plugins
 from prefloop.config import Config, Learn, Part
 
@@ -25,6 +28,19 @@ def features_part(config: Config) -> Part:
     """The encoder: the user's choice, the testbed's topics, or the reference's hidden states."""
     default = "lsa" if config.model.path == "testbed" else "hidden"
     return config.explore.features or Part(name=default)
+
+
+def with_beta(kind: str, part: Part | None, learn: Learn) -> Any:
+    """A bonus or a rule ready to use, None for none; its β is the loss's unless it was set."""
+    if part is None:
+        return None
+    options = part.options
+    takes = {} if ":" in part.name else plugins.card(kind, plugins.resolve(kind, part.name)).options
+    if "beta" in takes and "beta" not in options:
+        loss = signature(plugins.build("losses", learn.loss.name, {})).parameters
+        known = learn.loss.options.get("beta", loss["beta"].default if "beta" in loss else None)
+        options = options if known is None else options | {"beta": known}
+    return plugins.build(kind, part.name, options)
 
 
 def whose(learn: Learn) -> str:
