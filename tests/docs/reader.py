@@ -106,6 +106,8 @@ def _small_lab() -> Iterator[None]:
     small = {
         "CLAIMS": lab.CLAIMS[:2],
         "BETAS": (0.5,),
+        "OFFLINE_BETAS": (0.5,),
+        "offline.DESCENDED": {},
         "SIZES": (5, 10, 20, 40),
         "regret.Setting": lambda **_: SMALL_WORLDS,
     }
