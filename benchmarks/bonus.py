@@ -40,14 +40,15 @@ def main() -> None:
     """Time both steps for each case, and print what the bonus adds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--sizes", nargs="+", default=["3M", "31M"], choices=["3M", "31M"])
     settings = parser.parse_args()
     torch.set_num_threads(1)
     clock = lambda step: timed(step, time.process_time, torch.device("cpu"))
     table = Table(title=f"CPU seconds a step, best of {settings.rounds}; target {TARGET}x")
     for column in ("model", "case", "dpo", "dpo + copo", "ratio", "tokens"):
         table.add_column(column)
-    for size in ("3M", "31M"):
+    for size in settings.sizes:
         for name, (prompts, responses) in CASES.items():
             steps = {side: step(size, prompts, responses, settings.pairs, side) for side in SIDES}
             best = race({side: run for side, (run, _) in steps.items()}, settings.rounds, clock)
