@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     ("types", "rng"),
     ("batches", "plugins", "testbed"),
-    ("config", "loop"),
+    ("config", "loop", "frozen"),
     ("losses", "bonuses", "explore", "novelty"),
     ("store", "generate", "oracles", "features", "engine", "measure", "annotate"),
     ("models",),
@@ -33,7 +33,7 @@ ALLOWED = {
 }
 ONLY = {"loop": {"types"}, "batches": {"types"}}
 NEVER = {"theory": {"models", "generate", "store", "runs", "cli"}}
-LIGHT = ("types", "rng", "plugins", "config", "loop", "testbed")
+LIGHT = ("types", "rng", "plugins", "config", "loop", "frozen", "testbed")
 LIGHT += ("explore", "oracles", "store", "recipes", "report", "annotate", "cli")
 HEAVY = ("torch", "transformers", "sklearn")
 EXTRAS = {"openai", "tenacity", "gradio", "ray", "vllm", "tensorboard", "wandb", "bitsandbytes"}

@@ -65,6 +65,11 @@ class Response:
     """the label of unpaired data, None elsewhere"""
     seed: str = ""
 
+    @property
+    def full_text(self) -> str:
+        """Prompt and response as one: a plain prompt is continued, a chat gets a new line."""
+        return self.prompt.text + ("\n" if self.prompt.messages else "") + self.text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:

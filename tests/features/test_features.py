@@ -9,7 +9,6 @@ import pytest
 
 import tiny
 from prefloop import plugins
-from prefloop.features._text import whole
 from prefloop.features.encoder import Encoder
 from prefloop.features.hidden import Hidden
 from prefloop.types import Features, Prompt, Response
@@ -65,9 +64,9 @@ class TestEveryFile:
 
 
 def test_a_plain_prompt_is_continued_and_a_chat_gets_a_new_line():
-    assert whole(response(" good")) == "the film is a good"
+    assert response(" good").full_text == "the film is a good"
     chat = Prompt(text="hi", messages=({"role": "user", "content": "hi"},))
-    assert whole(Response(prompt=chat, text="hello")) == "hi\nhello"
+    assert Response(prompt=chat, text="hello").full_text == "hi\nhello"
 
 
 def test_the_prompt_counts_too():

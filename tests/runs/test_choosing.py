@@ -4,9 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import small
+import tiny
 from prefloop.config import ConfigError
+from prefloop.models.load import Loaded, load_weights
+from prefloop.models.transformer import TransformerPolicy
 from prefloop.store.ledger import Ledger
 
 ONE = {"rounds": 1, "learn.epochs": 1}
@@ -55,3 +60,75 @@ def test_sources_that_cannot_be_compared_are_refused_before_anything_is_drawn(
     with pytest.raises(ConfigError, match=message):
         small.small_run(model, tmp_path / "run", {**ONE, **settings})
     assert not (tmp_path / "run").exists()
+
+
+def test_prompts_of_most_entropy_get_the_labels_and_keep_their_order(
+    model: str, tmp_path: Path
+) -> None:
+    settings = {"explore.prompts": "entropy", "ask.labels": 3, "learn.batch": 3}
+    small.small_run(model, tmp_path / "run", {**ONE, **settings})
+    ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
+    drawn, asked = ledger.responses(1, "train"), ledger.queries(1)
+    ledger.close()
+    surprise: dict[int, list[float]] = {}
+    for r in drawn:
+        assert r.logp is not None
+        surprise.setdefault(int(r.id.split(".")[1]), []).append(-r.logp)
+    ranked = sorted(surprise, key=lambda place: -sum(surprise[place]) / len(surprise[place]))
+    assert [int(q.a.id.split(".")[1]) for q in asked] == sorted(ranked[:3])
+
+
+def test_apl_asks_about_the_widest_gap_of_implicit_rewards(model: str, tmp_path: Path) -> None:
+    """log π/π₀ of the policy that the round began with; in round 2 it is no longer zero."""
+    settings = {"explore.rule": "apl", "rounds": 2, "learn.epochs": 1}
+    small.small_run(model, tmp_path / "run", settings)
+    ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
+    drawn, asked = ledger.responses(2, "train"), ledger.queries(2)
+    names = [r.id for r in drawn]
+    own, ref = ledger.logps("round 1", names), ledger.logps("pi0", names)
+    ledger.close()
+    gain = {name: own[name] - ref[name] for name in names}
+    assert max(map(abs, gain.values())) > 1e-3
+    for query in asked:
+        group = [gain[n] for n in names if n.split(".")[1] == query.a.id.split(".")[1]]
+        assert abs(gain[query.a.id] - gain[query.b.id]) == pytest.approx(max(group) - min(group))
+
+
+def test_hot_candidates_are_drawn_at_their_own_temperature(model: str, tmp_path: Path) -> None:
+    """At a temperature near zero the law drawn from is all but certain; the policy's is not."""
+    settings = {
+        "explore.rule": "temperature_pair",
+        "sample.sources": {"policy": 1, "hot": 1},
+        "sample.hot": 1e-3,
+    }
+    small.small_run(model, tmp_path / "run", {**ONE, **settings})
+    ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
+    law = {r.source: [] for r in ledger.responses(1, "train")}
+    for r in ledger.responses(1, "train"):
+        law[r.source].append(r.logp_sampling)
+    ledger.close()
+    assert min(law["hot"]) > -0.5 and max(law["policy"]) < -1.0
+
+
+def test_the_previous_policy_is_that_of_the_round_before(model: str, tmp_path: Path) -> None:
+    """In round 3 the policy is π₂ and the previous one π₁."""
+    settings = {
+        "explore.rule": "checkpoint_pair",
+        "sample.sources": {"policy": 1, "previous": 1},
+        "checkpoint.keep": 5,
+        "rounds": 3,
+        "learn.epochs": 1,
+    }
+    folder = tmp_path / "run"
+    small.small_run(model, folder, settings)
+    ledger = Ledger.open(folder / "ledger.sqlite")
+    drawn = [r for r in ledger.responses(3, "train") if r.source == "previous"]
+    ledger.close()
+    network = small.network()
+    load_weights(network, load_file(folder / "checkpoints/round-0001/weights.safetensors"))
+    policy = TransformerPolicy(
+        Loaded(network, tiny.tokenizer(), torch.device("cpu"), 64), precision="float32"
+    )
+    with torch.no_grad():
+        expected = policy.logps(drawn).tolist()
+    assert [r.logp for r in drawn] == pytest.approx(expected, abs=1e-3)

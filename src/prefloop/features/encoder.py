@@ -1,13 +1,13 @@
 """A frozen Hugging Face model as an encoder of texts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from prefloop.features._text import whole
+from prefloop import frozen
 from prefloop.types import Response
 
 if TYPE_CHECKING:
@@ -39,19 +39,19 @@ class Encoder:
 
     def __post_init__(self) -> None:
         model, tokenizer = _load(self.path)
-        object.__setattr__(self, "_model", model.to(_device(self.device)))
+        object.__setattr__(self, "_model", model.to(frozen.device(self.device)))
         object.__setattr__(self, "_tokenizer", tokenizer)
 
     def features(self, responses: Sequence[Response]) -> Float[np.ndarray, "response width"]:
-        rows = [self._encode(whole(response)) for response in responses]
+        rows = [self._encode(response.full_text) for response in responses]
         found = np.zeros((len(rows), self._model.config.get_text_config().hidden_size), np.float32)
-        for places in _batches([len(row) for row in rows], self.tokens):
+        for places in frozen.batches([len(row) for row in rows], self.tokens):
             found[places] = self._forward([rows[i] for i in places]).cpu().numpy()
         return found
 
     def _encode(self, text: str) -> list[int]:
         tokens: list[int] = self._tokenizer(text)["input_ids"]
-        limit = self.max_tokens or _context(self._model, self._tokenizer)
+        limit = self.max_tokens or frozen.context(self._model, self._tokenizer)
         if not tokens:
             raise ValueError(f"a text of no tokens has no hidden state, got {text!r}; drop it")
         if len(tokens) > limit and self.overflow == "error":
@@ -100,30 +100,3 @@ def _load(path: str) -> tuple[Any, Any]:
             "from random ones; give a model's own checkpoint"
         )
     return model.eval(), tokenizer
-
-
-def _context(model: Any, tokenizer: Any) -> int:
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return int(min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Places of like length together, at most `budget` tokens with padding; always one at least."""
-    batch: list[int] = []
-    for place in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if batch and (len(batch) + 1) * lengths[place] > budget:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch

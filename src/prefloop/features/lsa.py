@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from prefloop.features._text import whole
 from prefloop.testbed import lsa
 from prefloop.types import Response
 
@@ -21,7 +20,7 @@ class Lsa:
     """
 
     def features(self, responses: Sequence[Response]) -> Float[np.ndarray, "response feature"]:
-        return self._model.vectors([whole(response) for response in responses])
+        return self._model.vectors([response.full_text for response in responses])
 
     @cached_property
     def _model(self) -> lsa.Lsa:

@@ -3,18 +3,12 @@
 import math
 from typing import Any
 
-from prefloop.types import Missing, Oracle, Query, Response, Scorer, content_hash
+from prefloop.types import Missing, Oracle, Query, Scorer, content_hash
 
 
 def query_id(query: Query) -> str:
     """The query's id, or the hash of what was asked where it has none."""
     return query.id or content_hash(query.prompt.id, query.a.text, query.b.text)
-
-
-def full_text(response: Response) -> str:
-    """Prompt and response as one text: a plain prompt is continued, a chat gets a new line."""
-    prompt = response.prompt
-    return prompt.text + ("\n" if prompt.messages else "") + response.text
 
 
 def finite(value: Any) -> float | Missing:

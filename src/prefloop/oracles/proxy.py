@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from prefloop.oracles._border import full_text
 from prefloop.testbed.classifier import Classifier
 from prefloop.types import Missing, Response
 
@@ -17,7 +16,7 @@ class Proxy:
     """
 
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
-        texts = [full_text(response) for response in responses]
+        texts = [response.full_text for response in responses]
         return [float(score) for score in self._classifier.log_odds(texts)]
 
     @cached_property

@@ -1,10 +1,11 @@
 """A Hugging Face sequence-classification model as a scorer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from prefloop.oracles._border import finite, full_text
+from prefloop import frozen
+from prefloop.oracles._border import finite
 from prefloop.oracles._errors import OracleError
 from prefloop.types import Missing, Response
 
@@ -51,11 +52,11 @@ class RewardModel:
             raise ValueError(f"label must lie in 0..{count - 1}, got {self.label}")
         if self.template == "chat" and not tokenizer.chat_template:
             raise ValueError(f"{self.path} has no chat template; set template to plain or auto")
-        object.__setattr__(self, "_model", model.eval().to(_device(self.device)))
+        object.__setattr__(self, "_model", model.eval().to(frozen.device(self.device)))
         object.__setattr__(self, "_tokenizer", tokenizer)
 
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
-        limit = self.max_tokens or _context(self._model, self._tokenizer)
+        limit = self.max_tokens or frozen.context(self._model, self._tokenizer)
         scores: list[float | Missing] = []
         rows: list[_Row] = []
         for place, response in enumerate(responses):
@@ -64,15 +65,16 @@ class RewardModel:
             if tokens and (len(tokens) <= limit or self.overflow == "keep_end"):
                 rows.append((place, tokens[-limit:]))
         can_pad = self._model.config.get_text_config().pad_token_id is not None
-        for batch in _batches(rows, self.tokens if can_pad else 0):
-            values = self._forward([tokens for _, tokens in batch])
-            for (place, _), value in zip(batch, values, strict=True):
-                scores[place] = finite(value)
+        lengths = [len(tokens) for _, tokens in rows]
+        for batch in frozen.batches(lengths, self.tokens if can_pad else 0):
+            values = self._forward([rows[i][1] for i in batch])
+            for i, value in zip(batch, values, strict=True):
+                scores[rows[i][0]] = finite(value)
         return scores
 
     def _encode(self, response: Response) -> list[int]:
         if self.template == "plain" or not self._tokenizer.chat_template:
-            plain: list[int] = self._tokenizer(full_text(response))["input_ids"]
+            plain: list[int] = self._tokenizer(response.full_text)["input_ids"]
             return plain
         prompt = response.prompt
         chat = [*(prompt.messages or [{"role": "user", "content": prompt.text}])]
@@ -125,30 +127,3 @@ def _load(path: str, dtype: str, trust: bool) -> tuple[Any, Any]:
     if config.pad_token_id is None and tokenizer.pad_token_id != tokenizer.eos_token_id:
         config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
-
-
-def _context(model: Any, tokenizer: Any) -> int:
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return int(min(tokenizer.model_max_length, positions or tokenizer.model_max_length))
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _batches(rows: list[_Row], budget: int) -> Iterator[list[_Row]]:
-    """Rows of like length together, at most `budget` tokens with padding; always one at least."""
-    batch: list[_Row] = []
-    for row in sorted(rows, key=lambda row: len(row[1])):
-        if batch and (len(batch) + 1) * len(row[1]) > budget:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch

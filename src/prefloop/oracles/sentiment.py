@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
 
-from prefloop.oracles._border import full_text
 from prefloop.testbed.classifier import Classifier
 from prefloop.types import Missing, Response
 
@@ -25,7 +24,7 @@ class Sentiment:
         return not self.length_normalize
 
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
-        texts = [full_text(response) for response in responses]
+        texts = [response.full_text for response in responses]
         scores = (float(score) for score in self._classifier.log_odds(texts))
         if not self.length_normalize:
             return list(scores)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefloop.oracles._border import full_text
 from prefloop.types import Missing, Response
 
 
@@ -24,5 +23,5 @@ class Vader:
         object.__setattr__(self, "_analyzer", SentimentIntensityAnalyzer())
 
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
-        texts = [full_text(response) for response in responses]
+        texts = [response.full_text for response in responses]
         return [float(self._analyzer.polarity_scores(text)["compound"]) for text in texts]

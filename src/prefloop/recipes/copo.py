@@ -9,7 +9,7 @@ def copo(config: Config) -> list[Phase]:
 
     Bai et al. 2025 (arXiv:2501.12735). Counts are of the questions of all earlier rounds, in a
     fixed feature space; the sample is drawn, not greedy; the importance ratio is against the policy
-    that drew it. `learn.bonus.alpha=0` is online DPO exactly; `copo_paper` is as published.
+    that drew it. `learn.bonus.alpha=0` is online DPO; `copo_paper` is as published.
     """
     settings = {
         "sample.sources": {"policy": 2},

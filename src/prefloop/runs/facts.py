@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
-import torch
 
 from prefloop.config import ConfigError, Learn
 from prefloop.learn.facts import Facts, Row, name_of, responses_of
@@ -73,10 +72,14 @@ class Gathering:
         name, model = "pi0", cast(Model, partial(self.session.initial, self.session.policy))
         if self._settings.reference == "previous" and self.round > 1:
             name, model = self._began, self.session.current
-        kept = [r for r in responses if "~" not in r.id]
         strange = [r for r in responses if "~" in r.id]
+        kept = [r for r in responses if "~" not in r.id]
         known = dict(self.session.frozen_logps(name, model, kept))
-        return known | (_plain_logps(model, strange, self.session.config.sample.chunk))
+        if strange:
+            with model() as policy:
+                values = self.session.unkept_logps(policy, strange)
+            known |= dict(zip((r.id for r in strange), values, strict=True))
+        return known
 
     def _drawn(self, responses: Sequence[Response]) -> dict[str, float]:
         """Each response's log-probability under the policy that drew it, as its round knew it."""
@@ -91,24 +94,27 @@ class Gathering:
 
     def _wins(self, responses: Sequence[Response]) -> dict[str, float]:
         """P(y ≻ π_t): the mean over a prompt's candidates, itself included, of σ(s − s')."""
+        groups = {self._group(r)[0].id: self._group(r) for r in responses}
+        score = self._scores([r for group in groups.values() for r in group])
         found: dict[str, float] = {}
-        for response in responses:
-            if response.id not in found:
-                group = self._group(response)
-                scores = self._scores(group)
-                beats = 1 / (1 + np.exp(np.clip(scores[None] - scores[:, None], -500, 500)))
-                found |= dict(zip((r.id for r in group), beats.mean(1).tolist(), strict=True))
+        for group in groups.values():
+            scores = np.array([score[r.id] for r in group])
+            gap = np.clip(scores[:, None] - scores[None], -500, 500)
+            beats = (1 / (1 + np.exp(-gap))).mean(1)
+            found |= dict(zip((r.id for r in group), beats.tolist(), strict=True))
         return found
 
-    def _scores(self, responses: Sequence[Response]) -> np.ndarray:
-        scorer = self.session.part(
-            "scorer", "oracles", self.session.phase(self.round).config.explore.scorer
-        )
-        scores = scorer.score(responses)
-        lost = [s.reason for s in scores if isinstance(s, Missing)]
-        if lost:
-            raise ConfigError(f"win rates need a score of every candidate: {lost[0]}")
-        return np.array(scores, dtype=float)
+    def _scores(self, responses: Sequence[Response]) -> dict[str, float]:
+        explore = self.session.phase(self.round).config.explore
+        scorer = self.session.part("scorer", "oracles", explore.scorer)
+        scores = dict(zip((r.id for r in responses), scorer.score(responses), strict=True))
+        for name, score in scores.items():
+            if isinstance(score, Missing):
+                raise ConfigError(
+                    f"win rates need a score of every candidate, got none for {name}: "
+                    f"{score.reason}"
+                )
+        return scores
 
     def _samples(self, row: Row) -> Weighted:
         """The responses that the bonus of a row is on, with weights that sum to one.
@@ -116,7 +122,9 @@ class Gathering:
         Of a source that is its first candidate: one fair sample, whatever the rule asked about.
         """
         on = whose(self._settings)
-        if on in ("chosen", "asked") and isinstance(row, Preference):
+        if on in ("chosen", "asked"):
+            if not isinstance(row, Preference):
+                return [] if on == "chosen" and row.desirable is False else [(row, 1.0)]
             weights = (row.p, 1 - row.p) if on == "chosen" else (0.5, 0.5)
             return [(r, w) for r, w in zip(responses_of(row), weights, strict=True) if w]
         found = [r for r in self._group(responses_of(row)[0]) if r.source == on]
@@ -149,13 +157,3 @@ def _forgotten(name: str) -> AbstractContextManager[Any]:
         f"the policy of {name} is gone, and its samples have no log-probability; keep the bonus "
         "from the first round on"
     )
-
-
-@torch.no_grad()
-def _plain_logps(model: Any, responses: Sequence[Response], chunk: int) -> dict[str, float]:
-    if not responses:
-        return {}
-    with model() as policy:
-        parts = [responses[i : i + chunk] for i in range(0, len(responses), chunk)]
-        values = [value for part in parts for value in policy.logps(part).double().tolist()]
-    return dict(zip((r.id for r in responses), values, strict=True))

@@ -1,6 +1,6 @@
 """What a run knows about what it has not tried: where responses lie, how new, how uncertain."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ LAYOUT = ("whitener", "design", "ensemble", "novelty")
 
 
 class Knowledge:
-    """Features of responses, and what was counted and fitted on them round by round.
+    """Features of responses, and what is wanted of them: counts, widths, reward heads.
 
     The space is fixed by the first round's candidates, samples of π₀ unless they are a file's:
     centred, whitened, of length one. Only answered questions are counted. Features are computed for
@@ -34,14 +34,17 @@ class Knowledge:
         novelty: Novelty | None,
         candidates: Callable[[int], Sequence[Response]],
         *,
+        wanted: Set[str],
         settings: Explore,
         seed: int,
     ) -> None:
         self.encoder, self.novelty, self.candidates = encoder, novelty, candidates
         self.whitener = Whitener()
-        self.design = Design(ridge=settings.ridge)
-        self.ensemble = Ensemble(
-            members=settings.members, ridge=settings.ridge, seed=key(seed, "members")
+        self.design = Design(ridge=settings.ridge) if wanted & {"features", "width"} else None
+        self.ensemble = (
+            Ensemble(members=settings.members, ridge=settings.ridge, seed=key(seed, "members"))
+            if "members" in wanted
+            else None
         )
         self._rounds: dict[int, dict[str, Any]] = {}
 
@@ -60,20 +63,24 @@ class Knowledge:
         return self._rounds[number]
 
     def informed(self, options: Candidates) -> Candidates:
-        """The candidates with every member's score and with features in units of what is known."""
+        """With what is wanted: members' scores, features in units of what is known."""
         rows = self.places(options.responses)
-        return replace(
-            options, scores=self.ensemble.scores(rows), features=self.design.scaled(rows)
-        )
+        if self.ensemble is not None:
+            options = replace(options, scores=self.ensemble.scores(rows))
+        if self.design is not None:
+            options = replace(options, features=self.design.scaled(rows))
+        return options
 
     def novelties(self, responses: Sequence[Response]) -> dict[str, float]:
         """1/√count of each response by id, before this round's are counted."""
         if self.novelty is None:
-            return {}
+            raise ValueError("novelty was not asked for when the run began; set explore.novelty")
         return _by_id(responses, self.novelty.score(self.places(responses)))
 
     def widths(self, responses: Sequence[Response]) -> dict[str, float]:
         """‖φ(y) − ν‖ in Σ⁻¹ by id, ν being the mean of π₀'s features."""
+        if self.design is None:
+            raise ValueError("widths were not asked for when the run began; name a loss with them")
         rows = self.places(responses)
         return _by_id(responses, self.design.width(rows, np.zeros(rows.shape[1])))
 
@@ -81,9 +88,11 @@ class Knowledge:
         """Count what was asked about, and fit the heads to the answers."""
         a, b = ([getattr(row.query, side) for row in preferences] for side in "ab")
         first, second = self.places(a), self.places(b)
-        self.design.add(first - second)
-        self.ensemble.add(first - second, np.array([row.p for row in preferences]))
-        self.ensemble.fit()
+        if self.design is not None:
+            self.design.add(first - second)
+        if self.ensemble is not None:
+            self.ensemble.add(first - second, np.array([row.p for row in preferences]))
+            self.ensemble.fit()
         if self.novelty is not None:
             self.novelty.fit(np.concatenate([first, second]))
         self._rounds.clear()

@@ -7,8 +7,6 @@ from statistics import fmean
 from time import perf_counter
 from typing import Any
 
-import torch
-
 from prefloop.config import Part
 from prefloop.measure import alignment
 from prefloop.rng import stream
@@ -148,19 +146,12 @@ class Measuring:
         if not items:
             return {}
         flat = [r for item in items for r in item.responses]
-        own = self._plain_logps(self.session.policy, flat)
+        own = self.session.unkept_logps(self.session.policy, flat)
         with self.session.initial(self.session.policy) as initial:
-            start = self._plain_logps(initial, flat)
+            start = self.session.unkept_logps(initial, flat)
         gain = [x - y for x, y in zip(own, start, strict=True)]
         margins = [a - b for a, b in zip(gain[::2], gain[1::2], strict=True)]
         return alignment.agreement(margins, [i.p for i in items if i.p is not None])
-
-    @torch.no_grad()
-    def _plain_logps(self, policy: Any, responses: Sequence[Response]) -> list[float]:
-        values: list[float] = []
-        for places in self.session.chunks(len(responses)):
-            values += policy.logps([responses[i] for i in places]).tolist()
-        return values
 
     def _costs(self, round: int) -> Numbers:
         """Labels, tokens and seconds."""

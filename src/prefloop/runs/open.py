@@ -124,7 +124,8 @@ def _session(
 
 def _knowledge(session: Session) -> Knowledge | None:
     """What exploration learns, where a phase asks for it."""
-    if not any(wants(phase.config) for phase in session.phases):
+    wanted = {need for phase in session.phases for need in wants(phase.config)}
+    if not wanted:
         return None
     config = session.config
     states = partial(_hidden_states, session)
@@ -134,6 +135,7 @@ def _knowledge(session: Session) -> Knowledge | None:
         encoder,
         session.part("novelty", "novelty", novelty) if novelty else None,
         lambda round: session.ledger.responses(round, "train"),
+        wanted=wanted,
         settings=config.explore,
         seed=config.seed,
     )

@@ -142,6 +142,14 @@ class Session:
                     self.stop.check()
         return known
 
+    @torch.no_grad()
+    def unkept_logps(self, policy: Any, responses: Sequence[Response]) -> list[float]:
+        """log π of responses that the ledger does not know, a chunk at a time."""
+        values: list[float] = []
+        for places in self.chunks(len(responses)):
+            values += policy.logps([responses[i] for i in places]).double().tolist()
+        return values
+
     def implicit(self, responses: Sequence[Response]) -> dict[str, float]:
         """log π/π₀ of the policy as it stands, by response id."""
         own = self.frozen_logps(f"round {self.policy.version}", self.current, responses)
