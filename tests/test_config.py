@@ -67,7 +67,7 @@ class TestMistakes:
         [
             ({"lern": {}}, r"unknown setting 'lern'; did you mean 'learn'\? Valid here: recipe, "),
             ({"learn": {"lrr": 1}}, r"unknown setting 'learn.lrr'; did you mean 'lr'\? Valid here"),
-            ({"learn": {"zzz": 1}}, r"unknown setting 'learn.zzz'\. Valid here: loss, bonus"),
+            ({"learn": {"zzz": 1}}, r"unknown setting 'learn.zzz'\. Valid here: lr, epochs"),
             ({"learn": {"lr": "fast"}}, r"learn.lr: Input should be a valid number.*got 'fast'"),
             ({"learn": {"lr": -1.0}}, r"learn.lr: Input should be greater than 0, got -1.0"),
             ({"learn": {"batch": 2.5}}, r"learn.batch: .*integer.*got 2.5"),

@@ -7,7 +7,7 @@ the lab); every `len_*` is the number of those tokens.
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prefloop.types import Source
@@ -92,6 +92,99 @@ class SampleLogps:
     def log_ratio(self) -> Float[Tensor, " sample"]:
         """Δ = log π(y)/π_ref(y)."""
         return self.y - self.ref
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenLogps:
+    """Log-probabilities of sampled tokens, response after response (PPO, RLOO, REINFORCE).
+
+    Log-probabilities are those of the law the tokens were drawn from, its temperature included.
+    A loss gives one value a token; its mean is over the tokens of the whole accumulated batch.
+    """
+
+    y: Float[Tensor, " token"]
+    old: Float[Tensor, " token"]
+    """log π_old: the policy as the round began, which drew the tokens"""
+    advantage: Float[Tensor, " token"]
+    """how much better than expected the token turned out, in units of reward unless whitened"""
+    response: Int[Tensor, " token"]
+    """which response the token is of, counted from 0 through this batch"""
+    mean_length: Float[Tensor, ""]
+    """tokens a response, over the whole accumulated batch: the mean of `mean_length` times a value
+    is the mean over responses of that value's sum"""
+    value: Float[Tensor, " token"] | None = None
+    """V: the critic's estimate, before the token is drawn, of what is still to come"""
+    old_value: Float[Tensor, " token"] | None = None
+    """the same as the round began"""
+    returns: Float[Tensor, " token"] | None = None
+    """what came: the critic's target"""
+
+    @property
+    def log_ratio(self) -> Float[Tensor, " token"]:
+        """log π/π_old: 0 for all before the first step."""
+        return self.y - self.old
+
+    def summed(self, values: Float[Tensor, " token"]) -> Float[Tensor, " token"]:
+        """Each token's response's sum of the values, at every token of it."""
+        total = values.new_zeros(int(self.response.max()) + 1 if len(values) else 0)
+        return total.index_add(0, self.response, values)[self.response]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairScores:
+    """A reward model's scores of answered queries, `a` and `b` as they were asked."""
+
+    a: Float[Tensor, " pair"]
+    b: Float[Tensor, " pair"]
+    p: Float[Tensor, " pair"]
+    """P(a ≻ b), the oracle's answer"""
+    strength: Float[Tensor, " pair"] | None = None
+    """how much better the better one is, in the annotators' units (`needs = ("strength",)`)"""
+
+    @property
+    def gap(self) -> Float[Tensor, " pair"]:
+        """r(a) − r(b): the logit of P(a ≻ b) under Bradley–Terry."""
+        return self.a - self.b
+
+    def swap(self) -> "PairScores":
+        """The same answers with every pair named the other way round."""
+        return replace(self, a=self.b, b=self.a, p=1 - self.p)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListScores:
+    """A reward model's scores of ranked lists, list after list; a loss gives one value a list."""
+
+    score: Float[Tensor, " response"]
+    rank: Float[Tensor, " response"]
+    """1 is the best of its list; equal ranks are ties"""
+    list: Int[Tensor, " response"]
+    """which list the response is of, counted from 0"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointScores:
+    """A reward model's ratings of single responses by several objectives, some unknown."""
+
+    score: Float[Tensor, "response objective"]
+    target: Float[Tensor, "response objective"]
+    """what people said; NaN where they said nothing"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewCodes:
+    """What an information bottleneck made of two views of each prompt: two samples of the policy.
+
+    Codes are factorised Gaussians; `score` is the critic's T(z₁, z₂) of one draw from each.
+    """
+
+    mean_1: Float[Tensor, "view code"]
+    std_1: Float[Tensor, "view code"]
+    mean_2: Float[Tensor, "view code"]
+    std_2: Float[Tensor, "view code"]
+    score: Float[Tensor, "view other"]
+    """row i: the i-th first view against every second view there is, its own at column `own[i]`"""
+    own: Int[Tensor, " view"]
 
 
 Batch = TypeVar("Batch", PairLogps, PointLogps)

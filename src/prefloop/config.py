@@ -113,11 +113,14 @@ class Explore(Section):
     rule: Part = Part(name="on_policy")
     """a file of explore/, or your own module:function"""
     scorer: Part | None = None
-    """the proxy that rules such as best_worst rank by"""
+    """the proxy that rules such as best_worst rank by and policy gradients climb; `learned` is the
+    reward model that the run has trained"""
     features: Part | None = None
     """vectors of responses for novelty and uncertainty; default: the testbed's, or `hidden`"""
     novelty: Part | None = None
     """how new a response is, for a bonus that needs it"""
+    clusters: Part | None = None
+    """which candidates say the same, for a rule that needs it: a file of clusters/"""
     members: int = Field(16, ge=2)
     """reward heads on the features, for rules that choose by their disagreement"""
     ridge: float = Field(1.0, gt=0)
@@ -140,18 +143,9 @@ class Ask(Section):
     """share of a round's labels that may stay missing before the run stops"""
 
 
-class Learn(Section):
-    """How the policy learns from the answers."""
+class Training(Section):
+    """An optimizer's way through its rows."""
 
-    loss: Part = Part(name="dpo")
-    """a file of losses/, or your own module:function"""
-    bonus: Part | None = None
-    """a file of bonuses/: optimism or pessimism on samples, added to the loss"""
-    bonus_on: (
-        Literal["reference", "policy", "hot", "previous", "dataset", "chosen", "asked"] | None
-    ) = None
-    """whose responses the bonus is on: a source's, the preferred ones or both that were asked
-    about; default: the bonus's own choice"""
     lr: float = Field(1e-6, gt=0)
     """AdamW's learning rate; adapters take about a hundred times full fine-tuning's"""
     epochs: int = Field(1, ge=1)
@@ -166,6 +160,22 @@ class Learn(Section):
     """share of a round's steps over which the learning rate rises from zero"""
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float | None = Field(1.0, gt=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """autocast; auto is bfloat16 where the machine has it in hardware"""
+
+
+class Learn(Training):
+    """How the policy learns from the answers."""
+
+    loss: Part = Part(name="dpo")
+    """a file of losses/, or your own module:function"""
+    bonus: Part | None = None
+    """a file of bonuses/: optimism or pessimism on samples, added to the loss"""
+    bonus_on: (
+        Literal["reference", "policy", "hot", "previous", "dataset", "chosen", "asked"] | None
+    ) = None
+    """whose responses the bonus is on: a source's, the preferred ones or both that were asked
+    about; default: the bonus's own choice"""
     init_from: Literal["pi0", "previous"] = "previous"
     """where a round's training starts: the initial policy, or the round before"""
     reference: Literal["pi0", "previous"] = "pi0"
@@ -174,12 +184,79 @@ class Learn(Section):
     """which rounds' answers a round learns from"""
     window: int = Field(3, ge=1)
     """rounds that `data: window` looks back on, the latest included"""
+    rows: Literal["all", "best", "top"] = "all"
+    """which single responses a round learns from: all, the best of each prompt by
+    `explore.scorer`, or the best `top` share of the round"""
+    top: float = Field(0.25, gt=0, le=1)
+    """share of a round's responses that `rows: top` keeps"""
+    replay: float = Field(0.0, ge=0, lt=1)
+    """share of a round's rows that are taken from `data.completions`, so that old skills stay"""
     optimizer: Literal["keep", "fresh"] = "keep"
     """keep the optimizer's moments between rounds, or start each round afresh"""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """autocast; auto is bfloat16 where the machine has it in hardware"""
     resident: bool = True
     """keep the reference model in memory between passes, instead of reloading it"""
+
+
+class Credit(Section):
+    """How a response's reward becomes advantages of its tokens, for policy-gradient losses."""
+
+    beta: float = Field(0.05, ge=0)
+    """KL weight: what each nat a token moves away from the reference costs"""
+    kl: Literal["k1", "k2", "k3"] = "k1"
+    """estimate of a token's KL that enters its reward; k1 = log π/π_ref is the exact penalty"""
+    target: float | None = Field(None, gt=0)
+    """adaptive KL: nats a sequence that `beta` is steered to, round by round; default: fixed"""
+    horizon: float = Field(10_000.0, gt=0)
+    """responses over which an adaptive `beta` may change by a fifth of itself"""
+    estimator: Literal["gae", "leave_one_out", "mean", "none"] = "gae"
+    """what a return is compared with: a critic's value (gae), the prompt's other samples, the
+    round's mean, or nothing"""
+    gamma: float = Field(1.0, gt=0, le=1)
+    """discount a token"""
+    lam: float = Field(0.95, ge=0, le=1)
+    """GAE's λ: 1 waits for what came, 0 believes the critic"""
+    whiten: bool = True
+    """advantages of a round to mean 0 and standard deviation 1"""
+    whiten_rewards: bool = False
+    """the tokens' rewards to standard deviation 1 first, their mean left alone"""
+    clip: float | None = Field(None, gt=0)
+    """scores are cut to ±clip before anything else"""
+    eos_penalty: float | None = Field(None, ge=0)
+    """taken off the score of a response that the length limit ended"""
+    critic: Literal["reward", "zero"] = "reward"
+    """where the critic starts: the run's reward model, head and all, or the policy with a zero
+    head"""
+
+
+class Reward(Training):
+    """How a reward model learns from the answers, in the phases that train one."""
+
+    path: str | None = None
+    """the backbone, a Hugging Face folder or hub id; default: the policy's own initial weights"""
+    loss: Part = Part(name="bradley_terry")
+    """a file of losses/reward/, or your own module:function"""
+    heads: int = Field(1, ge=1)
+    """members of an ensemble on one backbone"""
+    anchor: float = Field(0.0, ge=0)
+    """pull of every head to where it began, which keeps the members apart where data are few"""
+    views: Part | None = None
+    """a file of losses/views/: what the backbone also learns from pairs of the policy's samples"""
+    views_weight: float = Field(0.5, gt=0)
+    """λ of that term"""
+    views_batch: int = Field(64, ge=2)
+    """pairs of samples it sees an optimizer step, each other's negatives"""
+    views_lr: float = Field(1e-4, gt=0)
+    """learning rate of its encoder and critic"""
+    lr: float = Field(1e-5, gt=0)
+    """AdamW's learning rate; adapters take about a hundred times full fine-tuning's"""
+    warmup: float = Field(0.03, ge=0, lt=1)
+    """share of a round's steps over which the learning rate rises from zero"""
+    init_from: Literal["fresh", "previous"] = "fresh"
+    """where training starts: the backbone with a new head, or the reward model there is"""
+    data: Literal["all", "latest"] = "all"
+    """which rounds' answers it learns from"""
+    aggregate: Literal["mean", "min", "lower"] = "mean"
+    """an ensemble's score: the mean, the least, or the mean less one standard deviation"""
 
 
 class Measure(Section):
@@ -239,6 +316,8 @@ class Config(Section):
     explore: Explore = Explore()
     ask: Ask = Ask()
     learn: Learn = Learn()
+    credit: Credit = Credit()
+    reward: Reward = Reward()
     measure: Measure = Measure()
     checkpoint: Checkpoint = Checkpoint()
     limits: Limits = Limits()
@@ -259,6 +338,9 @@ class Config(Section):
             ("bonuses", self.learn.bonus),
             ("features", self.explore.features),
             ("novelty", self.explore.novelty),
+            ("clusters", self.explore.clusters),
+            ("losses/reward", self.reward.loss),
+            ("losses/views", self.reward.views),
             *(("oracles", part) for part in oracles),
         ]
         return named + [(kind, part) for kind, part in known if part]
@@ -292,6 +374,12 @@ class Phase:
     name: str
     rounds: int
     config: Config
+    learns: Literal["policy", "reward"] = "policy"
+    """which of the two models its rounds train"""
+    asks: bool = True
+    """whether its candidates are put to the oracle"""
+    anchors: bool = False
+    """its policy is π₀ for the phases after it: what they are measured from and return to"""
 
 
 def parse(tree: Mapping[str, Any]) -> Config:
@@ -366,6 +454,7 @@ def _same_part(mine: Any, theirs: Any) -> bool:
 
 _PART_DEFAULTS = {
     "learn.loss": {"name": "dpo"},
+    "reward.loss": {"name": "bradley_terry"},
     "explore.rule": {"name": "on_policy"},
 }
 

@@ -21,7 +21,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from prefloop.types import Oracle, Scorer
 
-KINDS = ("losses", "bonuses", "explore", "features", "novelty", "oracles", "recipes")
+KINDS = (
+    *("losses", "losses/reward", "losses/views", "bonuses", "explore", "clusters"),
+    *("features", "novelty", "oracles", "recipes"),
+)
 HERE = Path(__file__).parent
 
 
@@ -97,7 +100,7 @@ def check(kind: str, name: str, options: Mapping[str, Any]) -> None:
 def find(kind: str, name: str) -> Callable[..., Any]:
     """The one public function or class that prefloop/<kind>/<name>.py defines."""
     file = resolve(kind, name)
-    module = import_module(f"prefloop.{kind}.{file}")
+    module = import_module(f"prefloop.{kind.replace('/', '.')}.{file}")
     found: Callable[..., Any] = next(
         thing
         for key, thing in vars(module).items()

@@ -115,6 +115,29 @@ class Preference:
 
     query: Query
     p: float
+    strength: float | None = None
+    """how much better the better one is, in the annotators' units, where they said"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Several responses to one prompt in an order of preference: a reward model may learn from it.
+
+    Rank 1 is the best; equal ranks are ties.
+    """
+
+    responses: tuple[Response, ...]
+    ranks: tuple[float, ...]
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """What people said of one response by each of several objectives; NaN is nothing."""
+
+    response: Response
+    values: tuple[float, ...]
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +151,8 @@ class Candidates:
     features: Float[np.ndarray, "candidate feature"] | None = None
     """in units of what is known: ‖φ(i) − φ(j)‖ is the width of the reward difference, which is
     ‖·‖ in Σ⁻¹ of the comparisons made so far"""
+    clusters: tuple[int, ...] | None = None
+    """which candidates say the same: equal numbers mean the same thing"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +219,15 @@ class Features(Protocol):
 
     def features(self, responses: Sequence[Response]) -> Float[np.ndarray, "response feature"]:
         """One finite vector per response, in order, depending on nothing but its response."""
+        ...
+
+
+@runtime_checkable
+class Clusterer(Protocol):
+    """Anything that says which responses to one prompt mean the same."""
+
+    def clusters(self, responses: Sequence[Response]) -> tuple[int, ...]:
+        """A number for each response, in order, counted from 0 by first appearance."""
         ...
 
 

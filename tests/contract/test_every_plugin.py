@@ -24,7 +24,7 @@ class TestEveryPlugIn:
 
     def test_the_card_agrees_with_the_module(self, kind, name):
         """What is read from the source is what importing gives."""
-        module = __import__(f"prefloop.{kind}.{name}", fromlist=[name])
+        module = __import__(f"prefloop.{kind.replace('/', '.')}.{name}", fromlist=[name])
         card = plugins.card(kind, name)
         assert card.needs == tuple(getattr(module, "needs", ()))
         assert card.aliases == tuple(getattr(module, "aliases", ()))

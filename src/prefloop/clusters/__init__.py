@@ -1,0 +1,1 @@
+"""Which responses mean the same: one file a way of telling."""
