@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prefloop.batches import PairLogps, PointLogps, SampleLogps
+from prefloop.batches import PairLogps, PointLogps, SampleLogps, TokenLogps
 from prefloop.oracles._border import query_id
 from prefloop.types import Answer, Candidates, Missing, Prompt, Query, Response
 
@@ -105,6 +105,25 @@ def samples(n: int = 32, seed: int = 0, spread: float = 3.0) -> SampleLogps:
     novelty = torch.rand(n, generator=g)
     source = ("reference", "policy") * n
     return SampleLogps(y=y, ref=ref, drawn=drawn, length=length, novelty=novelty, source=source[:n])
+
+
+def tokens(n: int = 96, seed: int = 0, spread: float = 3.0) -> TokenLogps:
+    """Tokens of ragged responses with valid log-probabilities between −spread and 0."""
+    g = torch.Generator().manual_seed(seed)
+    y, old = (-spread * torch.rand(n, generator=g) for _ in range(2))
+    starts = torch.rand(n, generator=g) < 0.3
+    response = starts.cumsum(0) - starts[:1].long()
+    advantage, value, old_value, returns = (torch.randn(n, generator=g) for _ in range(4))
+    return TokenLogps(
+        y=y,
+        old=old,
+        advantage=advantage,
+        response=response,
+        mean_length=y.new_tensor(n / (int(response[-1]) + 1)),
+        value=value,
+        old_value=old_value,
+        returns=returns,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What every loss promises. A check raises when the promise is broken."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from inspect import signature
@@ -8,12 +9,16 @@ from typing import Any, get_type_hints
 import torch
 from torch import Tensor
 
-from prefloop.batches import PairLogps, PointLogps
-from worlds import pairs, points
+from prefloop.batches import PairLogps, PointLogps, TokenLogps
+from worlds import pairs, points, tokens
 
 Loss = Callable[..., Tensor]
-BATCHES: dict[type, Callable[..., Any]] = {PairLogps: pairs, PointLogps: points}
-LEARNED = {PairLogps: ("a", "b"), PointLogps: ("y",)}
+BATCHES: dict[type, Callable[..., Any]] = {
+    PairLogps: pairs,
+    PointLogps: points,
+    TokenLogps: tokens,
+}
+LEARNED = {PairLogps: ("a", "b"), PointLogps: ("y",), TokenLogps: ("y",)}
 
 
 def family(loss: Loss) -> type:
@@ -30,15 +35,33 @@ def batch(loss: Loss, **size: Any) -> Any:
     return BATCHES[family(loss)](**size)
 
 
+def learned(loss: Loss) -> tuple[str, ...]:
+    """The fields that a model is behind; a critic's only where the loss needs one."""
+    needs = getattr(sys.modules[loss.__module__], "needs", ())
+    return LEARNED[family(loss)] + (("value",) if "value" in needs else ())
+
+
 def requiring_grad(loss: Loss, y: Any) -> tuple[Any, list[Tensor]]:
     """The batch with gradients asked for what is learned, and those tensors."""
-    leaves = {name: getattr(y, name).clone().requires_grad_() for name in LEARNED[family(loss)]}
+    leaves = {name: getattr(y, name).clone().requires_grad_() for name in learned(loss)}
     return replace(y, **leaves), list(leaves.values())
 
 
 def rows(y: Any, index: slice) -> Any:
-    """Some rows of a batch; its constants, and what is known of the whole, as they are."""
+    """Some rows of a batch; its constants, and what is known of the whole, as they are.
+
+    Of tokens, all those of some responses.
+    """
+    if isinstance(y, TokenLogps):
+        return _responses(y, index)
     kept = {k: v[index] for k, v in tensors(y).items() if v.ndim and k != "mismatch"}
+    return replace(y, **kept)
+
+
+def _responses(y: TokenLogps, index: slice) -> TokenLogps:
+    chosen = torch.isin(y.response, y.response.unique()[index])
+    kept: dict[str, Any] = {k: v[chosen] for k, v in tensors(y).items() if v.ndim}
+    kept["response"] = kept["response"].unique(return_inverse=True)[1]
     return replace(y, **kept)
 
 
@@ -80,9 +103,28 @@ def a_desirable_response_is_pushed_up_and_no_undesirable_one_is(loss: Loss) -> N
     assert (slope[y.desirable] < 0).all() and (slope[~y.desirable] >= 0).all()
 
 
+def as_drawn(y: TokenLogps) -> TokenLogps:
+    """Before the first step, and with one advantage for all tokens of a response."""
+    first = torch.searchsorted(y.response, y.response)
+    return replace(y, old=y.y, advantage=y.advantage[first])
+
+
+def a_better_response_than_expected_is_pushed_up_and_a_worse_one_down(loss: Loss) -> None:
+    y, (leaf, *_) = requiring_grad(loss, as_drawn(batch(loss)))
+    (slope,) = torch.autograd.grad(loss(y).sum(), leaf)
+    assert (slope.sign() == -y.advantage.sign()).all()
+
+
+def on_the_first_step_it_is_the_policy_gradient(loss: Loss) -> None:
+    """−A at every token, times one number."""
+    y, (leaf, *_) = requiring_grad(loss, as_drawn(batch(loss)))
+    (slope,) = torch.autograd.grad(loss(y).sum(), leaf)
+    torch.testing.assert_close(slope / slope[0], y.advantage / y.advantage[0])
+
+
 def the_gradient_matches_finite_differences(loss: Loss) -> None:
     y, leaves = requiring_grad(loss, batch(loss, n=5))
-    names = LEARNED[family(loss)]
+    names = learned(loss)
     run = lambda *found: loss(replace(y, **dict(zip(names, found, strict=True))))
     assert torch.autograd.gradcheck(run, leaves)
 
@@ -145,4 +187,8 @@ OF_A_FAMILY: dict[type, tuple[Callable[[Loss], None], ...]] = {
         preferring_a_pushes_a_up_and_b_down,
     ),
     PointLogps: (a_desirable_response_is_pushed_up_and_no_undesirable_one_is,),
+    TokenLogps: (
+        a_better_response_than_expected_is_pushed_up_and_a_worse_one_down,
+        on_the_first_step_it_is_the_policy_gradient,
+    ),
 }

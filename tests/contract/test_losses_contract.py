@@ -8,11 +8,13 @@ import torch
 from loss_promises import (
     OF_A_FAMILY,
     OF_EVERY_LOSS,
+    a_better_response_than_expected_is_pushed_up_and_a_worse_one_down,
     a_desirable_response_is_pushed_up_and_no_undesirable_one_is,
     a_row_is_worth_the_same_in_any_batch,
     family,
     it_is_finite_however_sure_the_policy_is,
     naming_the_pair_the_other_way_round_changes_nothing,
+    on_the_first_step_it_is_the_policy_gradient,
     one_value_per_row,
     options_are_keywords_with_defaults,
     preferring_a_pushes_a_up_and_b_down,
@@ -24,8 +26,10 @@ from loss_promises import (
 from promises import exemptions, keep
 
 from prefloop import plugins
-from prefloop.batches import PairLogps, PointLogps
+from prefloop.batches import PairLogps, PointLogps, TokenLogps
 from prefloop.losses.dpo import dpo
+from prefloop.losses.reinforce import reinforce
+from prefloop.losses.rloo import rloo
 
 LOSSES = [plugins.find("losses", name) for name in plugins.names("losses")]
 CASES = [
@@ -91,6 +95,30 @@ def unpreferring(y: PointLogps):
     return -y.y
 
 
+def unlearning(y: TokenLogps):
+    return -reinforce(y)
+
+
+def indifferent_to_how_much(y: TokenLogps):
+    return -y.advantage.sign() * y.y
+
+
+def shared_by_long_responses(y: TokenLogps):
+    return rloo(y) / y.summed(torch.ones_like(y.y))
+
+
+def centred_here(y: TokenLogps):
+    return -(y.advantage - y.advantage.mean()) * y.y
+
+
+def unbounded_ratio(y: TokenLogps):
+    return -y.advantage * y.log_ratio.exp()
+
+
+def summed_over_the_response(y: TokenLogps):
+    return rloo(y).new_zeros(int(y.response.max()) + 1).index_add(0, y.response, rloo(y))
+
+
 @pytest.mark.parametrize(
     ("promise", "mutant"),
     [
@@ -106,6 +134,12 @@ def unpreferring(y: PointLogps):
         (options_are_keywords_with_defaults, positional),
         (the_paper_is_named, reduced),
         (a_desirable_response_is_pushed_up_and_no_undesirable_one_is, unpreferring),
+        (a_better_response_than_expected_is_pushed_up_and_a_worse_one_down, unlearning),
+        (on_the_first_step_it_is_the_policy_gradient, indifferent_to_how_much),
+        (on_the_first_step_it_is_the_policy_gradient, shared_by_long_responses),
+        (a_row_is_worth_the_same_in_any_batch, centred_here),
+        (it_is_finite_however_sure_the_policy_is, unbounded_ratio),
+        (one_value_per_row, summed_over_the_response),
     ],
     ids=lambda f: f.__name__,
 )
