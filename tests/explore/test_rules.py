@@ -23,7 +23,7 @@ from prefloop.explore.most_disputed import most_disputed
 from prefloop.explore.on_policy import on_policy
 from prefloop.explore.policy_vs_reference import policy_vs_reference
 from prefloop.explore.temperature_pair import temperature_pair
-from prefloop.theory.closed import best_of_kl_bound
+from prefloop.measure.best_of import kl_bound
 from worlds import candidates
 
 TEXTS = [" w", " x", " y", " z"]
@@ -199,7 +199,7 @@ class TestEnhancer:
         for seed in range(40):
             features, beta = rng(seed).normal(size=(9, 2)), rng(seed).uniform(0, 4)
             far = [float(np.linalg.norm(features[j] - features[0])) for j in range(1, 9)]
-            allowed = [n for n in range(1, 9) if beta * best_of_kl_bound(n) <= 0.5 * max(far[:n])]
+            allowed = [n for n in range(1, 9) if beta * kl_bound(n) <= 0.5 * max(far[:n])]
             reached = far[: allowed[-1]]
             expected = 1 + reached.index(max(reached))
             asked = options(9, features=features)

@@ -11,6 +11,7 @@ from prefloop.bonuses.vpo import vpo
 from prefloop.bonuses.xpo import xpo
 from prefloop.losses.cdpo import cdpo
 from prefloop.losses.margin_dpo import margin_dpo
+from prefloop.measure import best_of, overoptimization
 from prefloop.theory import (
     claims_bonuses,
     claims_loop,
@@ -25,6 +26,7 @@ from prefloop.theory import (
     sail,
     value,
 )
+from prefloop.theory import overoptimization as hacking
 
 right = {
     (module, name): getattr(module, name)
@@ -34,6 +36,7 @@ right = {
         games: ("nash", "mirror_step"),
         sail: ("parts", "surrogate"),
         enhancer: ("enhancer",),
+        hacking: ("accuracy", "noisy", "turning_point"),
         claims_sail: ("released",),
         claims_loop: ("_outcome", "_collected"),
     }.items()
@@ -413,6 +416,65 @@ MUTANTS = {
             "inpo_takes_a_mirror_step",
             "sppo_takes_a_mirror_step_only_if_the_step_is_small",
         ),
+    ),
+    "hacks that are noise": Mutant(
+        module=hacking,
+        name="noisy",
+        wrong=lambda hacks=0: right[hacking, "noisy"](hacks=0),
+        breaks=(
+            "one_percent_of_hacks_turns_it_over",
+            "accuracy_on_own_pairs_foretells_it",
+            "best_of_n_gets_farther_before_it_turns",
+        ),
+    ),
+    "noise that is hacks": Mutant(
+        module=hacking,
+        name="noisy",
+        wrong=lambda hacks=0: right[hacking, "noisy"](hacks=10),
+        breaks=(
+            "an_independent_error_never_turns_gold_over",
+            "accuracy_alone_does_not_mean_gold_is_falling",
+        ),
+    ),
+    "pairs of a response with itself compared": Mutant(
+        module=hacking,
+        name="accuracy",
+        wrong=lambda policy, proxy, gold: (
+            right[hacking, "accuracy"](policy, proxy, gold) * (1 - (2 * policy).exp().sum().item())
+        ),
+        breaks=(
+            "an_independent_error_never_turns_gold_over",
+            "accuracy_on_own_pairs_foretells_it",
+        ),
+    ),
+    "a turn where the slope is largest": Mutant(
+        module=hacking,
+        name="turning_point",
+        wrong=lambda world: 2 * right[hacking, "turning_point"](world),
+        breaks=("a_rare_favourite_of_the_proxy_turns_gold_over_early",),
+    ),
+    "a slope without the mean taken off": Mutant(
+        module=hacking.Hackable,
+        name="slope",
+        wrong=lambda world, at: float(
+            (world.prior + at * world.proxy).softmax(-1) @ (world.gold * world.proxy)
+        ),
+        breaks=(
+            "gold_rises_by_its_covariance_with_the_proxy",
+            "a_rare_favourite_of_the_proxy_turns_gold_over_early",
+        ),
+    ),
+    "all of the error believed": Mutant(
+        module=overoptimization,
+        name="regressional",
+        wrong=lambda proxy, **variances: proxy,
+        breaks=("an_independent_normal_error_takes_its_share_at_every_n",),
+    ),
+    "the mean over samples instead of choices": Mutant(
+        module=best_of,
+        name="mean",
+        wrong=lambda values, scores, n: float(values[scores.argmax()]),
+        breaks=("every_sample_can_serve_every_n",),
     ),
     "π × π named double Thompson": Mutant(
         module=claims_loop,

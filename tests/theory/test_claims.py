@@ -8,6 +8,7 @@ from mutants import MUTANTS
 from prefloop.theory import (
     claims_bonuses,
     claims_counts,
+    claims_overoptimization,
     claims_sail,
     claims_value,
     claims_widths,
@@ -36,7 +37,14 @@ def test_a_measurement_that_is_no_number_does_not_hold():
     assert not claim.holds(float("nan")) and not claim.holds(float("inf"))
 
 
-NEW = (claims_bonuses, claims_counts, claims_sail, claims_value, claims_widths)
+NEW = (
+    claims_bonuses,
+    claims_counts,
+    claims_overoptimization,
+    claims_sail,
+    claims_value,
+    claims_widths,
+)
 CASES = [(mutant, name) for mutant, made in MUTANTS.items() for name in made.breaks]
 
 

@@ -57,7 +57,6 @@ def test_best_of_n_has_the_guides_numbers(n, kl, mean_best, mean_worst):
 def test_the_best_of_one_is_a_draw():
     prior, reward = world()
     torch.testing.assert_close(closed.best_of(prior, reward, 1), prior.exp())
-    assert closed.best_of_kl_bound(1) == 0
 
 
 def test_rejection_sampling_accepts_as_the_guide_says():

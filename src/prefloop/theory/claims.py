@@ -8,6 +8,7 @@ from prefloop.theory import (
     claims_loop,
     claims_losses,
     claims_optimum,
+    claims_overoptimization,
     claims_sail,
     claims_samples,
     claims_value,
@@ -26,6 +27,7 @@ TOPICS = {
     "samples that move with the policy": claims_sail,
     "games and Nash points": claims_games,
     "samplers and KL estimates": claims_samples,
+    "over-optimisation": claims_overoptimization,
     "the loop": claims_loop,
 }
 

@@ -6,6 +6,7 @@ from math import exp, prod
 import torch
 from torch import Tensor
 
+from prefloop.measure.best_of import kl_bound
 from prefloop.theory import closed
 from prefloop.theory.claim import claim, dice, farthest, law, normal
 from prefloop.theory.world import sequence_logps, sequences
@@ -44,7 +45,7 @@ def best_of_n_is_this_close_to_where_it_drew() -> float:
     g = dice(71)
     prior, reward = law(g, 100, 6), normal(g, 100, 6)
     excess = [
-        closed.kl(closed.best_of(prior, reward, n).log(), prior) - closed.best_of_kl_bound(n)
+        closed.kl(closed.best_of(prior, reward, n).log(), prior) - kl_bound(n)
         for n in (2, 4, 16, 256)
     ]
     return float(torch.stack(excess).max())
@@ -56,7 +57,7 @@ def without_ties_the_bound_is_attained() -> float:
     size = 20_000
     prior = torch.zeros(size, dtype=torch.float64).log_softmax(0)
     best = closed.best_of(prior, torch.arange(size, dtype=torch.float64), 4)
-    return abs(float(closed.kl(best.log(), prior)) - closed.best_of_kl_bound(4))
+    return abs(float(closed.kl(best.log(), prior)) - kl_bound(4))
 
 
 @claim(BON, tolerance=0.0)

@@ -3,8 +3,6 @@
 Laws are log-probabilities over the last dimension; β is the KL weight.
 """
 
-from math import log
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -101,14 +99,6 @@ def best_and_worst_of(
     joint = padded[1:, :-1] - padded[:-1, :-1] - padded[1:, 1:] + padded[:-1, 1:]
     rank = order.argsort()
     return joint[rank][:, rank]
-
-
-def best_of_kl_bound(n: int) -> float:
-    """log n − (n−1)/n: KL(best of n ‖ π₀) where no two draws coincide, else an upper bound.
-
-    Beirami et al. 2024 (arXiv:2401.01879).
-    """
-    return log(n) - (n - 1) / n
 
 
 def accepted(p: Law, q: Law) -> Each:
