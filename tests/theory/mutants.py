@@ -1,21 +1,28 @@
 """Wrong formulas, each with the claims that it must break."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from prefloop.batches import ListScores
 from prefloop.bonuses.copo import copo
 from prefloop.bonuses.selm import selm
 from prefloop.bonuses.vpo import vpo
 from prefloop.bonuses.xpo import xpo
 from prefloop.losses.cdpo import cdpo
+from prefloop.losses.dpo import dpo
 from prefloop.losses.margin_dpo import margin_dpo
+from prefloop.losses.reward.bradley_terry import bradley_terry
+from prefloop.losses.reward.margin import margin
+from prefloop.losses.reward.plackett_luce import plackett_luce
+from prefloop.losses.reward.regression import regression
 from prefloop.measure import best_of, overoptimization
 from prefloop.theory import (
     claims_bonuses,
     claims_loop,
     claims_losses,
+    claims_rewards,
     claims_sail,
     claims_widths,
     closed,
@@ -23,6 +30,7 @@ from prefloop.theory import (
     counts,
     enhancer,
     games,
+    rewards,
     sail,
     value,
 )
@@ -36,6 +44,7 @@ right = {
         games: ("nash", "mirror_step"),
         sail: ("parts", "surrogate"),
         enhancer: ("enhancer",),
+        rewards: ("ranking_law", "flipped_gap"),
         hacking: ("accuracy", "noisy", "turning_point"),
         claims_sail: ("released",),
         claims_loop: ("_outcome", "_collected"),
@@ -92,6 +101,12 @@ def _pessimist_and_dpo_exchanged() -> Any:
         beta: {claims_loop.PESSIMIST: gaps["DPO"], "DPO": gaps[claims_loop.PESSIMIST]}
         for beta, gaps in found.items()
     }
+
+
+def _neighbours(y: ListScores) -> torch.Tensor:
+    """Bradley–Terry on who stands next to whom: the sum a list, lists of four."""
+    gap = -y.score.view(-1, 4).gather(1, y.rank.view(-1, 4).argsort(1)).diff(dim=1)
+    return -torch.nn.functional.logsigmoid(gap).sum(1)
 
 
 def _flipped(bonus: Any) -> Any:
@@ -388,6 +403,58 @@ MUTANTS = {
         name="margin_dpo",
         wrong=lambda y, *, beta: margin_dpo(y, beta=beta, scale=-1.0),
         breaks=("a_margin_of_widths_subtracts_them_from_the_reward",),
+    ),
+    "DPO with β forgotten": Mutant(
+        module=claims_rewards,
+        name="dpo",
+        wrong=lambda y, *, beta: dpo(y, beta=1.0),
+        breaks=("dpo_is_a_reward_model_up_to_a_level",),
+    ),
+    "the worst of a ranking chosen first": Mutant(
+        module=rewards,
+        name="ranking_law",
+        wrong=lambda reward: right[rewards, "ranking_law"](-reward),
+        breaks=(
+            "pairs_of_a_plackett_luce_ranking_are_bradley_terry",
+            "rankings_determine_the_reward",
+            "so_do_all_pairs_of_a_ranking",
+        ),
+    ),
+    "a ranking's winner alone": Mutant(
+        module=claims_rewards,
+        name="plackett_luce",
+        wrong=lambda y: plackett_luce(replace(y, rank=1 + (y.rank > 1).to(y.rank))),
+        breaks=("rankings_determine_the_reward",),
+    ),
+    "pairs of neighbours alone": Mutant(
+        module=claims_rewards,
+        name="kwise",
+        wrong=_neighbours,
+        breaks=("so_do_all_pairs_of_a_ranking",),
+    ),
+    "half as many flips": Mutant(
+        module=rewards,
+        name="flipped_gap",
+        wrong=lambda gap, rate: right[rewards, "flipped_gap"](gap, rate / 2),
+        breaks=("flipped_labels_shrink_every_gap_below_a_bound",),
+    ),
+    "a margin given instead of demanded": Mutant(
+        module=claims_rewards,
+        name="margin",
+        wrong=lambda y: margin(y, scale=-1.0),
+        breaks=("a_margin_widens_what_is_unequal",),
+    ),
+    "strengths that have no say": Mutant(
+        module=claims_rewards,
+        name="scaled",
+        wrong=bradley_terry,
+        breaks=("strengths_count_answers",),
+    ),
+    "missing ratings taken for zero": Mutant(
+        module=claims_rewards,
+        name="regression",
+        wrong=lambda y, **options: regression(replace(y, target=y.target.nan_to_num()), **options),
+        breaks=("missing_ratings_do_not_move_the_mean",),
     ),
     "a best response to minus the payoff": Mutant(
         module=games,
