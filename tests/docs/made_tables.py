@@ -31,6 +31,8 @@ def table(head: Sequence[str], rows: Rows) -> str:
 
 def parts(kind: str) -> str:
     """Every plug-in of a kind: name, first line, and options where the kind has any."""
+    if not plugins.names(kind):
+        return ""
     rows = [_part(kind, name) for name in plugins.names(kind)]
     width = 3 if any(options for _, _, options in rows) else 2
     return table(("name", "what it is", "options")[:width], [row[:width] for row in rows])
@@ -157,7 +159,7 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 MADE: dict[str, Callable[[], str]] = {
-    **{kind: lambda kind=kind: parts(kind) for kind in plugins.KINDS},  # type: ignore[misc]
+    **{k.replace("/", "-"): lambda k=k: parts(k) for k in plugins.KINDS},  # type: ignore[misc]
     **{f"recipe-{n}": lambda n=n: recipe(n) for n in plugins.names("recipes")},  # type: ignore[misc]
     "settings": settings,
     "health": checks,
