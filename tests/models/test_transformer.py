@@ -8,9 +8,10 @@ import torch
 import tiny
 from models.families import build, forest, gradient, loaded, one_by_one, prompt, responses
 from prefloop.config import Model
+from prefloop.models.forest import grow
 from prefloop.models.load import load, load_weights, weights
 from prefloop.models.references import Stored, adapters_off, resident
-from prefloop.models.transformer import TransformerPolicy, grow
+from prefloop.models.transformer import TransformerPolicy
 from prefloop.types import Policy, Prompt, Response
 
 TREES = forest()

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +31,53 @@ class Loaded:
     """longest prompt + response, in tokens"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What of a checkpoint is wanted."""
+
+    auto: Any
+    """the transformers class that finds the model's class by its config"""
+    known: Any
+    """configs that it finds one for"""
+    noun: str
+    setting: str
+    """where the path was given"""
+    lacks: str
+    """what a tensor that is not in the checkpoint means, and the remedy"""
+    heads: int | None = None
+    """outputs of a head that is not looked for in the checkpoint"""
+
+
+LANGUAGE = Kind(
+    auto=AutoModelForCausalLM,
+    known=MODEL_FOR_CAUSAL_LM_MAPPING,
+    noun="causal language model",
+    setting="model.path",
+    lacks="that its language model needs; give a causal LM's own checkpoint",
+)
+
+
 def load(settings: config.Model) -> Loaded:
     """The model as `settings` ask for it; ConfigError says what is wrong with a model that cannot
     be had. Dropout is off everywhere: a model in training mode computes what it does in use."""
+    loaded = bare(settings, LANGUAGE)
+    if settings.adapter == "none":
+        return loaded
+    return replace(loaded, model=adapted(loaded.model, settings, "CAUSAL_LM").train())
+
+
+def bare(settings: config.Model, kind: Kind) -> Loaded:
+    """The same of any kind, before it gets its adapters."""
     disable_progress_bar()
     path = location(settings.path)
     device = find_device(settings.device)
-    architecture = _architecture(path, settings)
+    architecture = _architecture(path, settings, kind)
     context = _context(architecture, settings)
-    tokenizer = _tokenizer(path, architecture, settings)
-    model = _weights(path, architecture, device, settings)
+    tokenizer = _tokenizer(path, architecture, settings, kind)
+    model = _weights(path, architecture, device, settings, kind)
     _check_vocabulary(model, tokenizer, settings.path)
     if settings.gradient_checkpointing:
         checkpoint_gradients(model)
-    if settings.adapter != "none":
-        model = _adapted(model, settings)
     return Loaded(model.train(), tokenizer, device, context)
 
 
@@ -84,13 +116,14 @@ def checkpoint_gradients(model: Any) -> None:
 def save(loaded: Loaded, folder: Path) -> None:
     """Write an ordinary Hugging Face folder, adapters merged into a copy of the weights."""
     model = loaded.model
-    if hasattr(model, "peft_config"):
-        model = deepcopy(model)
-        model = model.merge_and_unload()
-        if getattr(model, "is_quantized", False):
-            model = model.dequantize()
-    model.save_pretrained(folder)
+    (merged(model) if hasattr(model, "peft_config") else model).save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
+
+
+def merged(model: Any) -> Any:
+    """A copy of a model with adapters, as one without."""
+    model = deepcopy(model).merge_and_unload()
+    return model.dequantize() if getattr(model, "is_quantized", False) else model
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -113,20 +146,23 @@ def load_weights(model: nn.Module, stored: dict[str, Tensor]) -> None:
             parameter.copy_(stored[name])
 
 
-def _architecture(path: str, settings: config.Model) -> Any:
+def _architecture(path: str, settings: config.Model, kind: Kind) -> Any:
     try:
         found = AutoConfig.from_pretrained(path, trust_remote_code=settings.trust_remote_code)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"model.path {settings.path!r} is no model that can be read: it must be a folder with "
+            f"{kind.setting} {settings.path!r} is no model that can be read: it must be a folder with "
             f"a config.json, or a hub id that this machine can fetch ({_first_line(error)})"
         ) from None
-    remote = settings.trust_remote_code and "AutoModelForCausalLM" in getattr(found, "auto_map", {})
-    if type(found) not in MODEL_FOR_CAUSAL_LM_MAPPING and not remote:
+    name = kind.auto.__name__
+    remote = settings.trust_remote_code and name in getattr(found, "auto_map", {})
+    if type(found) not in kind.known and not remote:
         raise ConfigError(
-            f"model.path {settings.path!r} holds a {found.model_type} model, which is no causal "
-            "language model; give one that AutoModelForCausalLM can load"
+            f"{kind.setting} {settings.path!r} holds a {found.model_type} model, which is no "
+            f"{kind.noun}; give one that {name} can load"
         )
+    if kind.heads is not None:
+        found.num_labels = kind.heads
     _switch_dropout_off(found)
     return found
 
@@ -151,12 +187,12 @@ def _context(architecture: Any, settings: config.Model) -> int:
     return settings.max_tokens or longest
 
 
-def _tokenizer(path: str, architecture: Any, settings: config.Model) -> Any:
+def _tokenizer(path: str, architecture: Any, settings: config.Model, kind: Kind) -> Any:
     try:
         found = AutoTokenizer.from_pretrained(path, trust_remote_code=settings.trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
-            f"model.path {settings.path!r} has no tokenizer that can be read; save the model's "
+            f"{kind.setting} {settings.path!r} has no tokenizer that can be read; save the model's "
             f"tokenizer into the folder ({_first_line(error)})"
         ) from None
     if found.eos_token_id is None:
@@ -173,14 +209,17 @@ def _tokenizer(path: str, architecture: Any, settings: config.Model) -> Any:
     return found
 
 
-def _weights(path: str, architecture: Any, device: torch.device, settings: config.Model) -> Any:
+def _weights(
+    path: str, architecture: Any, device: torch.device, settings: config.Model, kind: Kind
+) -> Any:
     options: dict[str, Any] = {"dtype": _dtype(settings)}
     if settings.adapter == "qlora":
         options |= {"quantization_config": _quantization(), "device_map": {"": device}}
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = kind.auto.from_pretrained(
             path,
             config=architecture,
+            ignore_mismatched_sizes=kind.heads is not None,
             use_safetensors=True,
             output_loading_info=True,
             trust_remote_code=settings.trust_remote_code,
@@ -188,19 +227,24 @@ def _weights(path: str, architecture: Any, device: torch.device, settings: confi
         )
     except OSError as error:
         raise ConfigError(
-            f"model.path {settings.path!r} has no safetensors weights that can be read; save it "
+            f"{kind.setting} {settings.path!r} has no safetensors weights that can be read; save it "
             f"again with save_pretrained ({_first_line(error)})"
         ) from None
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise ConfigError(
-            f"the checkpoint of {settings.path!r} lacks {missing[0]} (and {len(missing) - 1} more "
-            "tensors) that its language model needs; give a causal LM's own checkpoint"
-        )
+    _check_complete(report, settings, kind)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     return model if settings.adapter == "qlora" else model.to(device)
+
+
+def _check_complete(report: Any, settings: config.Model, kind: Kind) -> None:
+    odd = {name for name, *_ in report["mismatched_keys"]} | set(report["missing_keys"])
+    missing = sorted(name for name in odd if kind.heads is None or not name.startswith("score."))
+    if missing:
+        raise ConfigError(
+            f"the checkpoint of {settings.path!r} lacks {missing[0]} (and {len(missing) - 1} more "
+            f"tensors) {kind.lacks}"
+        )
 
 
 def _dtype(settings: config.Model) -> Any:
@@ -227,7 +271,8 @@ def _quantization() -> Any:
     )
 
 
-def _adapted(model: Any, settings: config.Model) -> Any:
+def adapted(model: Any, settings: config.Model, task: str | None) -> Any:
+    """The model, frozen, under new adapters that change nothing yet."""
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     if settings.adapter == "qlora":
@@ -239,7 +284,7 @@ def _adapted(model: Any, settings: config.Model) -> Any:
         lora_alpha=settings.lora_alpha,
         lora_dropout=0.0,
         target_modules=targets,
-        task_type="CAUSAL_LM",
+        task_type=task,
     )
     try:
         with warnings.catch_warnings():  # peft asks transformers by a name that is to be renamed

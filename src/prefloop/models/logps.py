@@ -18,28 +18,36 @@ def token_logps(
     bias: Float[Tensor, " vocab"] | None,
     targets: Int[Tensor, " token"],
     chunk: int = CHUNK,
+    temperature: float = 1.0,
 ) -> Float[Tensor, " token"]:
-    """log softmax(hidden·weightᵀ + bias) at the targets, `chunk` tokens at a time.
+    """log softmax((hidden·weightᵀ + bias) / temperature) at the targets, `chunk` tokens at a time.
 
     The [token, vocab] tensor never exists: the backward pass makes each chunk's logits again.
     Under autocast the products are in its precision, the softmax and the weight's gradient are not.
     """
     kind = hidden.device.type
     low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-    logps: Tensor = _TokenLogps.apply(hidden, weight, bias, targets, chunk, low)  # type: ignore[no-untyped-call]
+    logps: Tensor = _TokenLogps.apply(hidden, weight, bias, targets, chunk, low, temperature)  # type: ignore[no-untyped-call]
     return logps
 
 
 def logits_logps(
-    logits: Float[Tensor, "*row vocab"], targets: Int[Tensor, "*row"]
+    logits: Float[Tensor, "*row vocab"], targets: Int[Tensor, "*row"], temperature: float = 1.0
 ) -> Float[Tensor, "*row"]:
-    """log softmax(logits) at the targets, for a model that only hands out its logits."""
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    """log softmax(logits / temperature) at the targets, where a model only hands out its logits."""
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
     return wide.gather(-1, targets[..., None])[..., 0] - wide.logsumexp(-1)
 
 
+def summed(
+    logps: Float[Tensor, " token"], owners: Int[Tensor, " token"], responses: int
+) -> Float[Tensor, " response"]:
+    """Each response's sum over its tokens."""
+    return logps.new_zeros(responses).index_add(0, owners, logps)
+
+
 class _TokenLogps(torch.autograd.Function):
-    """∂ log p(t)/∂ logits = onehot(t) − softmax, formed in the buffer that held the logits."""
+    """∂ log p(t)/∂ logits = (onehot(t) − softmax) / temperature, in the buffer of the logits."""
 
     @staticmethod
     def forward(
@@ -50,6 +58,7 @@ class _TokenLogps(torch.autograd.Function):
         targets: Tensor,
         chunk: int,
         low: torch.dtype,
+        temperature: float,
     ) -> Tensor:
         wide = torch.promote_types(hidden.dtype, torch.float32)
         normalisers = hidden.new_empty(len(hidden), dtype=wide)
@@ -57,11 +66,11 @@ class _TokenLogps(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             head = weight.to(low)
             for part in _parts(len(hidden), chunk):
-                logits = _logits(hidden[part], head, bias, wide)
+                logits = _logits(hidden[part], head, bias, wide, temperature)
                 normalisers[part] = logits.logsumexp(-1)
                 logps[part] = logits.gather(1, targets[part, None])[:, 0] - normalisers[part]
         ctx.save_for_backward(hidden, weight, bias, targets, normalisers)
-        ctx.chunk, ctx.low, ctx.wide = chunk, low, wide
+        ctx.chunk, ctx.low, ctx.wide, ctx.temperature = chunk, low, wide, temperature
         return logps
 
     @staticmethod
@@ -73,8 +82,8 @@ class _TokenLogps(torch.autograd.Function):
         d_weight = torch.zeros_like(weight, dtype=ctx.wide) if to_weight else None
         d_bias = torch.zeros_like(bias, dtype=ctx.wide) if to_bias else None
         for part in _parts(len(hidden), ctx.chunk):
-            slope = gradient[part, None]
-            logits = _logits(hidden[part], head, bias, ctx.wide)
+            slope = gradient[part, None] / ctx.temperature
+            logits = _logits(hidden[part], head, bias, ctx.wide, ctx.temperature)
             push = logits.sub_(normalisers[part, None]).exp_().mul_(-slope)
             push.scatter_add_(1, targets[part, None], slope)
             if d_bias is not None:
@@ -84,16 +93,18 @@ class _TokenLogps(torch.autograd.Function):
                 d_hidden[part] = push @ head
             if d_weight is not None:
                 d_weight += push.T @ hidden[part].to(ctx.low)
-        return d_hidden, _like(d_weight, weight), _like(d_bias, bias), None, None, None
+        return d_hidden, _like(d_weight, weight), _like(d_bias, bias), *(None,) * 4
 
 
 def _parts(length: int, chunk: int) -> list[slice]:
     return [slice(start, start + chunk) for start in range(0, length, chunk)]
 
 
-def _logits(hidden: Tensor, head: Tensor, bias: Tensor | None, wide: torch.dtype) -> Tensor:
+def _logits(
+    hidden: Tensor, head: Tensor, bias: Tensor | None, wide: torch.dtype, temperature: float
+) -> Tensor:
     logits = (hidden.to(head.dtype) @ head.T).to(wide)
-    return logits if bias is None else logits + bias.to(wide)
+    return (logits if bias is None else logits.add_(bias.to(wide))).div_(temperature)
 
 
 def _like(gradient: Tensor | None, value: Tensor | None) -> Tensor | None:

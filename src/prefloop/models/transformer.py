@@ -12,10 +12,11 @@ from torch import Tensor
 
 from prefloop.generate import batched
 from prefloop.generate.copies import rollout_copy
-from prefloop.models import probe, tree
+from prefloop.models import probe
+from prefloop.models.forest import Forest, fits, grow, plan
 from prefloop.models.load import Loaded
-from prefloop.models.padded import padded_logps
-from prefloop.models.tree import Tree, tree_logps
+from prefloop.models.padded import padded_logps, padded_token_logps
+from prefloop.models.tree import Tree, tree_logps, tree_token_logps
 from prefloop.types import Prompt, Response, SamplingSettings, Source
 
 log = logging.getLogger("prefloop")
@@ -94,68 +95,45 @@ class TransformerPolicy:
 
     def logps(self, responses: Sequence[Response]) -> Float[Tensor, " response"]:
         """log π(response | prompt), one per response, summed over its tokens in float32."""
-        trees, places = grow(responses)
-        if not trees:
+        if not responses:
             return torch.zeros(0, device=self.loaded.device)
-        batches = self.plan(trees, self.tokens)
-        found = torch.cat([self.sequence_logps([trees[i] for i in batch]) for batch in batches])
-        starts = _starts(trees, [i for batch in batches for i in batch])
-        order = [starts[t] + branch for t, branch in places]
-        return found[torch.tensor(order, device=found.device)]
+        return self._forest(responses).by_response(self.sequence_logps)
+
+    def token_logps(
+        self, responses: Sequence[Response], temperature: float = 1.0
+    ) -> Float[Tensor, " token"]:
+        """The same a token, response after response, of softmax(logits / temperature).
+
+        At temperature 1 a response's tokens sum to its `logps`; the untempered law is π.
+        """
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
+        if not responses:
+            return torch.zeros(0, device=self.loaded.device)
+        compute = tree_token_logps if self.packs else padded_token_logps
+        return self._forest(responses).by_token(
+            lambda trees: compute(self.model, self._fitting(trees), temperature)
+        )
 
     def sequence_logps(self, trees: Sequence[Tree]) -> Float[Tensor, " response"]:
-        """The same for one micro-batch of trees in one forward pass, in tree order."""
-        for one in trees:
-            longest = len(one.prompt) + max(map(len, one.responses))
-            if longest > self.loaded.context:
-                raise ValueError(
-                    f"prompt + response must fit the context of {self.loaded.context} tokens, got "
-                    f"{longest}; shorten them, or set data.overflow to drop or keep_end"
-                )
-        return tree_logps(self.model, trees) if self.packs else padded_logps(self.model, trees)
+        """`logps` of one micro-batch of trees in one forward pass, in tree order."""
+        compute = tree_logps if self.packs else padded_logps
+        return compute(self.model, self._fitting(trees))
 
     def plan(self, trees: Sequence[Tree], budget: int) -> list[list[int]]:
         """Micro-batches of tree indices within the token budget, as this model counts tokens."""
-        size = (lambda t: t.tokens) if self.packs else (lambda t: t.padded_tokens)
-        return tree.plan(trees, budget, size=size)
+        return plan(trees, budget, packs=self.packs)
+
+    def _forest(self, responses: Sequence[Response]) -> Forest:
+        trees, places = grow(responses)
+        return Forest(trees, places, self.plan(trees, self.tokens))
+
+    def _fitting(self, trees: Sequence[Tree]) -> Sequence[Tree]:
+        fits(trees, self.loaded.context)
+        return trees
 
     def _can_pack(self) -> bool:
         reason = probe.prepare(self.model, self.loaded.context)
         if reason:
             log.warning("learning from padded batches, not from packed trees: %s", reason)
         return reason is None
-
-
-def grow(responses: Sequence[Response]) -> tuple[list[Tree], list[tuple[int, int]]]:
-    """One tree a distinct prompt, and for each response its (tree, branch)."""
-    branches: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
-    places: list[tuple[int, int]] = []
-    trees: dict[tuple[int, ...], int] = {}
-    for response in responses:
-        _check(response)
-        grown = branches.setdefault(response.prompt.tokens, [])
-        places.append((trees.setdefault(response.prompt.tokens, len(trees)), len(grown)))
-        grown.append(response.tokens)
-    return [Tree(prompt, tuple(tokens)) for prompt, tokens in branches.items()], places
-
-
-def _check(response: Response) -> None:
-    if not response.prompt.tokens:
-        raise ValueError(
-            f"the prompt {response.prompt.text[:40]!r} has no tokens; encode it first with "
-            "store.text"
-        )
-    if not response.tokens:
-        raise ValueError(
-            f"an empty response to {response.prompt.text[:40]!r} has no log-probability; it must "
-            "have at least one token, EOS"
-        )
-
-
-def _starts(trees: Sequence[Tree], order: Sequence[int]) -> dict[int, int]:
-    """Where each tree's first response stands when trees follow each other in that order."""
-    starts, at = {}, 0
-    for index in order:
-        starts[index] = at
-        at += len(trees[index].responses)
-    return starts

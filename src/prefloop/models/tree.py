@@ -20,7 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from prefloop.models.logps import token_logps
+from prefloop.models.logps import summed, token_logps
 
 NAME = "prefloop_tree"
 EXPLICIT_SCORES = 1 << 25
@@ -82,7 +82,8 @@ class Layout:
     targets: Int[Tensor, " target"]
     owners: Int[Tensor, " target"]
     """the response a target belongs to, counted through the trees in order"""
-    responses: int
+    ends: Int[Tensor, " response"]
+    """packed index of each response's last token"""
 
     @cached_property
     def sees(self) -> Bool[Tensor, "tree 1 width width"]:
@@ -101,25 +102,24 @@ def layout(trees: Sequence[Tree], device: torch.device) -> Layout:
     """The micro-batch of trees as index tensors."""
     width = max(tree.tokens for tree in trees)
     columns: dict[str, list[int]] = {
-        name: [] for name in ("tokens", "positions", "slots", "predictors", "targets", "owners")
+        name: []
+        for name in ("tokens", "positions", "slots", "predictors", "targets", "owners", "ends")
     }
     segments = torch.full((len(trees), width), -1)
-    responses = 0
     for row, tree in enumerate(trees):
-        _append(columns, tree, row * width, responses)
+        _append(columns, tree, row * width)
         parts = [len(tree.prompt), *map(len, tree.responses)]
         segments[row, : tree.tokens] = torch.arange(len(parts)).repeat_interleave(
             torch.tensor(parts)
         )
-        responses += len(tree.responses)
     found = {name: torch.tensor(column, device=device) for name, column in columns.items()}
     sources = torch.zeros(segments.numel(), dtype=torch.long, device=device)
     sources[found["slots"]] = torch.arange(len(columns["tokens"]), device=device)
     found["tokens"], found["positions"] = found["tokens"][None], found["positions"][None]
-    return Layout(**found, sources=sources, segments=segments.to(device), responses=responses)
+    return Layout(**found, sources=sources, segments=segments.to(device))
 
 
-def _append(columns: dict[str, list[int]], tree: Tree, slot: int, response: int) -> None:
+def _append(columns: dict[str, list[int]], tree: Tree, slot: int) -> None:
     start, depth = len(columns["tokens"]), len(tree.prompt)
     columns["tokens"] += tree.prompt
     columns["positions"] += range(depth)
@@ -127,32 +127,55 @@ def _append(columns: dict[str, list[int]], tree: Tree, slot: int, response: int)
         first = len(columns["tokens"])
         columns["predictors"] += [start + depth - 1, *range(first, first + len(tokens) - 1)]
         columns["targets"] += tokens
-        columns["owners"] += [response] * len(tokens)
+        columns["owners"] += [len(columns["ends"])] * len(tokens)
+        columns["ends"].append(first + len(tokens) - 1)
         columns["tokens"] += tokens
         columns["positions"] += range(depth, depth + len(tokens))
-        response += 1
     columns["slots"] += range(slot, slot + tree.tokens)
 
 
 def tree_logps(model: Any, trees: Sequence[Tree]) -> Float[Tensor, " response"]:
-    """log π of every response in tree order; only hidden states that predict one meet the head."""
-    head: nn.Linear = model.get_output_embeddings()
-    where = layout(trees, head.weight.device)
-    hidden = backbone(model)(
+    """log π of every response in tree order."""
+    where = layout(trees, device_of(model))
+    return summed(_token_logps(model, where, 1.0), where.owners, len(where.ends))
+
+
+def tree_token_logps(
+    model: Any, trees: Sequence[Tree], temperature: float
+) -> Float[Tensor, " token"]:
+    """log π of every token of every response in tree order."""
+    return _token_logps(model, layout(trees, device_of(model)), temperature)
+
+
+def tree_states(trunk: nn.Module, where: Layout) -> Float[Tensor, "token width"]:
+    """Hidden states of the packed row, behind the final norm."""
+    found: Tensor = trunk(
         input_ids=where.tokens,
         position_ids=where.positions,
-        attention_mask=torch.ones(1, 1, 1, 1, device=head.weight.device),  # 4-D: built already
+        attention_mask=torch.ones(1, 1, 1, 1, device=where.tokens.device),  # 4-D: built already
         use_cache=False,
         tree=where,
     ).last_hidden_state[0]
-    per_token = token_logps(hidden[where.predictors], head.weight, head.bias, where.targets)
-    return per_token.new_zeros(where.responses).index_add(0, where.owners, per_token)
+    return found
+
+
+def _token_logps(model: Any, where: Layout, temperature: float) -> Float[Tensor, " token"]:
+    """Only hidden states that predict a response's token meet the head."""
+    head: nn.Linear = model.get_output_embeddings()
+    hidden = tree_states(backbone(model), where)[where.predictors]
+    return token_logps(hidden, head.weight, head.bias, where.targets, temperature=temperature)
 
 
 def backbone(model: Any) -> nn.Module:
     """The model without its vocabulary head, adapters included."""
     inner: Any = model.get_base_model() if hasattr(model, "peft_config") else model
     found: nn.Module = inner.base_model
+    return found
+
+
+def device_of(model: Any) -> torch.device:
+    """Where the model wants its tokens."""
+    found: torch.device = model.get_input_embeddings().weight.device
     return found
 
 
