@@ -4,11 +4,13 @@ from contextlib import suppress
 
 import pytest
 from mutants import MUTANTS
+from policy_mutants import POLICY_MUTANTS
 
 from prefloop.theory import (
     claims_bonuses,
     claims_counts,
     claims_overoptimization,
+    claims_policy,
     claims_rewards,
     claims_sail,
     claims_value,
@@ -42,18 +44,20 @@ NEW = (
     claims_bonuses,
     claims_counts,
     claims_overoptimization,
+    claims_policy,
     claims_rewards,
     claims_sail,
     claims_value,
     claims_widths,
 )
-CASES = [(mutant, name) for mutant, made in MUTANTS.items() for name in made.breaks]
+ALL = MUTANTS | POLICY_MUTANTS
+CASES = [(mutant, name) for mutant, made in ALL.items() for name in made.breaks]
 
 
 @pytest.mark.parametrize(("mutant", "name"), CASES, ids=lambda x: x)
 def test_a_wrong_formula_fails_its_claim(mutant, name, monkeypatch):
     """A fit that the wrong formula leaves without a minimum is a failure too."""
-    made = MUTANTS[mutant]
+    made = ALL[mutant]
     monkeypatch.setattr(made.module, made.name, made.wrong)
     claim = BY_NAME[name]
     with suppress(NoMinimum):
@@ -61,7 +65,7 @@ def test_a_wrong_formula_fails_its_claim(mutant, name, monkeypatch):
 
 
 def test_every_claim_about_what_a_formula_says_is_broken_by_some_wrong_one():
-    broken = {name for made in MUTANTS.values() for name in made.breaks}
+    broken = {name for made in ALL.values() for name in made.breaks}
     listed = {thing.name for module in NEW for thing in vars(module).values() if is_claim(thing)}
     assert listed - broken == set()
 

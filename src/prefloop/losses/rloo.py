@@ -20,7 +20,8 @@ def rloo(y: TokenLogps, *, clip: float = 0.2) -> Float[Tensor, " token"]:
     Its tokens share its ℓ: each carries ℓ · mean length / its length, so that the mean over tokens
     is the mean over responses. At ρ = 1 its gradient is REINFORCE's.
     """
-    first = torch.searchsorted(y.response, y.response)
+    response = y.response.contiguous()
+    first = torch.searchsorted(response, response)
     advantage, moved = y.advantage[first], ratio(y.summed(y.log_ratio))
     loss = torch.maximum(-advantage * moved, -advantage * moved.clamp(1 - clip, 1 + clip))
     return loss * y.mean_length / y.summed(torch.ones_like(loss))

@@ -9,6 +9,7 @@ from prefloop.theory import (
     claims_losses,
     claims_optimum,
     claims_overoptimization,
+    claims_policy,
     claims_rewards,
     claims_sail,
     claims_samples,
@@ -29,6 +30,7 @@ TOPICS = {
     "samples that move with the policy": claims_sail,
     "games and Nash points": claims_games,
     "samplers and KL estimates": claims_samples,
+    "policy gradients and rejection sampling": claims_policy,
     "over-optimisation": claims_overoptimization,
     "the loop": claims_loop,
 }
