@@ -189,6 +189,13 @@ class TestRegression:
         ]
         torch.testing.assert_close(torch.cat(parts).mean(), whole)
 
+    def test_a_lone_rating_counts_as_much_as_several(self):
+        y = PointScores(
+            score=torch.ones(3, 2),
+            target=torch.tensor([[3.0, torch.nan], [3.0, 3.0], [torch.nan, torch.nan]]),
+        )
+        assert regression(y).tolist() == [4, 4, 0]
+
     def test_an_infinite_rating_is_not_an_unknown_one(self):
         y = PointScores(score=torch.zeros(1, 2), target=torch.tensor([[torch.inf, 1.0]]))
         assert regression(y).isinf().all()

@@ -25,8 +25,11 @@ PAIRS, LISTS = "arXiv:2203.02155", "arXiv:2301.11270"
 
 def resting_gap(loss: Callable[[PairScores], Tensor], p: Tensor, strength: Tensor) -> Tensor:
     """The gap at which the loss of each pair has its minimum."""
-    said = lambda gap: PairScores(a=gap, b=torch.zeros_like(gap), p=p, strength=strength)
-    return minimise(lambda gap: loss(said(gap)).sum(), torch.zeros_like(p))
+
+    def summed(gap: Tensor) -> Tensor:
+        return loss(PairScores(a=gap, b=torch.zeros_like(gap), p=p, strength=strength)).sum()
+
+    return minimise(summed, torch.zeros_like(p))
 
 
 def resting_scores(
@@ -36,8 +39,11 @@ def resting_scores(
     first, second = (wins > 0).nonzero(as_tuple=True)
     count, one = wins[first, second], torch.ones(len(first), dtype=wins.dtype)
     strong = None if strength is None else strength[first, second]
-    pairs = lambda s: PairScores(a=s[first], b=s[second], p=one, strength=strong)
-    return level(minimise(lambda s: (count * loss(pairs(s))).sum(), torch.zeros_like(wins[0])))
+
+    def summed(s: Tensor) -> Tensor:
+        return count @ loss(PairScores(a=s[first], b=s[second], p=one, strength=strong))
+
+    return level(minimise(summed, torch.zeros_like(wins[0])))
 
 
 def resting_on_lists(loss: Callable[[ListScores], Tensor], reward: Tensor) -> Tensor:
@@ -49,8 +55,11 @@ def resting_on_lists(loss: Callable[[ListScores], Tensor], reward: Tensor) -> Te
     rank = (every.argsort(dim=1) + 1).flatten().to(reward)
     whose = torch.arange(len(every)).repeat_interleave(len(reward))
     often = rewards.ranking_law(reward)
-    said = lambda s: ListScores(score=s.repeat(len(every)), rank=rank, list=whose)
-    return level(minimise(lambda s: often @ loss(said(s)), torch.zeros_like(reward)))
+
+    def mean(s: Tensor) -> Tensor:
+        return often @ loss(ListScores(score=s.repeat(len(every)), rank=rank, list=whose))
+
+    return level(minimise(mean, torch.zeros_like(reward)))
 
 
 def level(scores: Tensor) -> Tensor:
@@ -138,8 +147,11 @@ def missing_ratings_do_not_move_the_mean() -> float:
     g = dice(205)
     target = normal(g, 12, 3)
     target[torch.rand(12, 3, generator=g, dtype=torch.float64) < 0.4] = torch.nan
-    said = lambda s: PointScores(score=s.expand(12, 3), target=target)
-    rest = lambda loss: minimise(lambda s: loss(said(s)).sum(), torch.zeros_like(target[0]))
+
+    def rest(loss: Callable[[PointScores], Tensor]) -> Tensor:
+        said = lambda s: loss(PointScores(score=s.expand(12, 3), target=target)).sum()
+        return minimise(said, torch.zeros_like(target[0]))
+
     each = (~target.isnan()).to(target).sum(1).clamp(min=1)
     return max(
         farthest(rest(partial(regression, known=2.0)), rewards.mean_rating(target, 0 * each + 1)),

@@ -26,7 +26,8 @@ def plackett_luce(y: ListScores) -> Float[Tensor, " list"]:
 
 
 def _surprise(score: Float[Tensor, " response"], rank: Float[Tensor, " response"]) -> Tensor:
-    stages = [_left(score[rank == level], score[rank > level]) for level in rank.unique()]
+    levels: Tensor = rank.unique()  # type: ignore[no-untyped-call]
+    stages = [_left(score[rank == level], score[rank > level]) for level in levels]
     return sum(stages, -score.sum())
 
 
