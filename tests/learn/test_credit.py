@@ -317,6 +317,13 @@ class TestCredit:
         _, said = given(PLAIN, ref=ragged(0))
         assert said["kl"] == 0 and said["reward"] == said["score"]
 
+    @pytest.mark.parametrize("column", ["ref", "values"])
+    def test_values_of_other_tokens_are_refused(self, column):
+        with pytest.raises(
+            ValueError, match=rf"{column} needs a value for each.*got \[3, 1, 5, 1\]"
+        ):
+            given(PLAIN, **{column: [*ragged(0)[:3], torch.zeros(1)]})
+
     def test_gae_without_a_critic_is_refused(self):
         with pytest.raises(ValueError, match="needs a critic's values, got none"):
             given(PLAIN, values=None)

@@ -161,12 +161,13 @@ def credit(
     R is a response's return from its first token. Whitening is over the round's tokens; of
     leave_one_out, where a response is one action, over its responses.
     """
+    _check(old, ref=ref, values=old if values is None else values)
     ratios = [o - r for o, r in zip(old, ref, strict=True)]
     rows = zip(scores, ratios, finished, strict=True)
     rewards = [token_rewards(s, ratio, done, settings, beta) for s, ratio, done in rows]
     said = _said(scores, ratios, rewards, finished, settings, beta)
     if settings.whiten_rewards:
-        rewards = list(whiten(torch.cat(rewards), shift_mean=False).split(_lengths(old)))
+        rewards = _split(whiten(torch.cat(rewards), shift_mean=False), old)
     advantages, returns = _estimate(rewards, values, prompts, settings)
     found = [
         Advantages(
@@ -180,21 +181,31 @@ def credit(
     return found, said
 
 
+def _check(old: Rows, **columns: Rows) -> None:
+    for name, rows in columns.items():
+        found, wanted = [len(row) for row in rows], [len(row) for row in old]
+        if found != wanted:
+            raise ValueError(
+                f"{name} needs a value for each token that old has one for, got {found} of "
+                f"{wanted} tokens; compute both on the same responses"
+            )
+
+
 def _estimate(
     rewards: Rows, values: Rows | None, prompts: Sequence[Hashable], settings: Credit
 ) -> tuple[Rows, Rows | None]:
     """The advantages, and a critic's returns where there is a critic."""
-    lengths = _lengths(rewards)
     padded, counts = pad_sequence(list(rewards), batch_first=True), _counts(rewards)
     if settings.estimator == "gae":
         advantages, returns = gae(padded, _critic(values), settings.gamma, settings.lam)
-        return _white(advantages[counts], settings).split(lengths), returns[counts].split(lengths)
+        white = _white(advantages[counts], settings)
+        return _split(white, rewards), _split(returns[counts], rewards)
     returns = to_go(padded, settings.gamma)
     if settings.estimator == "leave_one_out":
         whole = _white(leave_one_out(returns[:, 0], prompts), settings)
-        return [a.expand(n) for a, n in zip(whole, lengths, strict=True)], None
+        return [a.expand(len(row)) for a, row in zip(whole, rewards, strict=True)], None
     baseline = returns[:, 0].mean() if settings.estimator == "mean" else 0.0
-    return _white((returns - baseline)[counts], settings).split(lengths), None
+    return _split(_white((returns - baseline)[counts], settings), rewards), None
 
 
 def _critic(values: Rows | None) -> Float[Tensor, "row token"]:
@@ -210,8 +221,9 @@ def _white(values: Float[Tensor, " value"], settings: Credit) -> Float[Tensor, "
     return whiten(values) if settings.whiten else values
 
 
-def _lengths(rows: Rows) -> list[int]:
-    return [len(row) for row in rows]
+def _split(values: Float[Tensor, " token"], like: Rows) -> list[Float[Tensor, " _"]]:
+    """Tokens in a row as those of one response after the other."""
+    return list(torch.split(values, [len(row) for row in like]))
 
 
 def _counts(rows: Rows) -> Bool[Tensor, "row token"]:

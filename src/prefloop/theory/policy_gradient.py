@@ -128,9 +128,9 @@ def begin(
     old, ref = (x.log_softmax(-1)[index[0], index[1]] for x in (table, scene.prior))
     found, _ = credit.credit(
         scene.reward[drawn].tolist(),
-        old.split(lengths),
-        ref.split(lengths),
-        values=None if critic is None else critic[index[0]].split(lengths),
+        torch.split(old, lengths),
+        torch.split(ref, lengths),
+        values=None if critic is None else torch.split(critic[index[0]], lengths),
         prompts=[group for group in range(len(groups)) for _ in range(method.samples)],
         finished=[True] * len(drawn),
         settings=method.settings,
