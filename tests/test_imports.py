@@ -20,7 +20,7 @@ LAYERS = (
     ("config", "loop", "frozen"),
     ("losses", "bonuses", "explore", "novelty"),
     ("store", "generate", "oracles", "features", "engine", "measure", "annotate"),
-    ("models",),
+    ("models", "clusters"),
     ("learn", "report"),
     ("theory", "recipes", "runs"),
     ("compare",),
@@ -30,11 +30,12 @@ LAYERS = (
 
 ALLOWED = {
     ("plugins", "oracles"): "a user's function becomes an oracle where parts are built",
+    ("oracles", "store"): "a reward model trained here reads a text in the tokens it learned from",
 }
 ONLY = {"loop": {"types"}, "batches": {"types"}}
 NEVER = {"theory": {"models", "generate", "store", "runs", "cli"}}
 LIGHT = ("types", "rng", "plugins", "config", "loop", "frozen", "testbed")
-LIGHT += ("explore", "oracles", "store", "recipes", "report", "annotate", "cli")
+LIGHT += ("explore", "clusters", "oracles", "store", "recipes", "report", "annotate", "cli")
 HEAVY = ("torch", "transformers", "sklearn")
 EXTRAS = {"openai", "tenacity", "gradio", "ray", "vllm", "tensorboard", "wandb", "bitsandbytes"}
 

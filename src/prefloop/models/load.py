@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,10 +108,23 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def checkpoint_gradients(model: Any) -> None:
-    """Keep only each layer's input, and compute the rest again on the way back."""
+def checkpoint_gradients(model: Any, context: Callable[[], Any] | None = None) -> None:
+    """Keep only each layer's input, and compute the rest again on the way back.
+
+    `context` makes the two contexts of a layer: of its computation, and of its repetition.
+    """
     enable = getattr(model, "activation_checkpointing_enable", None)  # its name since 5.2x
-    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
+    more = {} if context is None else {"context_fn": context}
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False, **more})
+
+
+def drop_nothing(model: nn.Module) -> None:
+    """Switch dropout off in every module, for good."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in [n for n, v in vars(module).items() if "drop" in n and type(v) is float]:
+            setattr(module, name, 0.0)
 
 
 def save(loaded: Loaded, folder: Path) -> None:
@@ -151,8 +165,8 @@ def _architecture(path: str, settings: config.Model, kind: Kind) -> Any:
         found = AutoConfig.from_pretrained(path, trust_remote_code=settings.trust_remote_code)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{kind.setting} {settings.path!r} is no model that can be read: it must be a folder with "
-            f"a config.json, or a hub id that this machine can fetch ({_first_line(error)})"
+            f"{kind.setting} {settings.path!r} is no model that can be read: it must be a folder "
+            f"with a config.json, or a hub id that this machine can fetch ({_first_line(error)})"
         ) from None
     name = kind.auto.__name__
     remote = settings.trust_remote_code and name in getattr(found, "auto_map", {})
@@ -227,13 +241,11 @@ def _weights(
         )
     except OSError as error:
         raise ConfigError(
-            f"{kind.setting} {settings.path!r} has no safetensors weights that can be read; save it "
-            f"again with save_pretrained ({_first_line(error)})"
+            f"{kind.setting} {settings.path!r} has no safetensors weights that can be read; save "
+            f"it again with save_pretrained ({_first_line(error)})"
         ) from None
     _check_complete(report, settings, kind)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    drop_nothing(model)
     return model if settings.adapter == "qlora" else model.to(device)
 
 

@@ -1,8 +1,11 @@
 """A reward model or a critic: a causal backbone with linear heads, on the policy's packed trees."""
 
+import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,22 +17,41 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from prefloop import config
 from prefloop.models import probe
+from prefloop.models.adapters import Shared, Trained, Wardrobe
 from prefloop.models.forest import Forest, fits, grow, plan
-from prefloop.models.heads import classifier, copied, fresh_head, read
-from prefloop.models.load import Kind, Loaded, bare
+from prefloop.models.heads import (
+    check_head,
+    classifier,
+    copied,
+    describe,
+    fresh_head,
+    in_units,
+    mean_head,
+    read,
+    shell,
+)
+from prefloop.models.load import Kind, Loaded, adapted, bare, drop_nothing, merged
+from prefloop.models.tokens import Reader, reader
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.models.tree import Tree, backbone
 from prefloop.models.trunk import end_states, predictor_states
 from prefloop.types import Missing, Response
 
+log = logging.getLogger("prefloop")
+
 Aggregate = Literal["mean", "min", "lower"]
+LACKS = (
+    "that its scores need, which would come from random weights; train a fresh head, or give a "
+    "folder that was trained and saved for sequence classification"
+)
 
 
 class RewardModel:
-    """A causal backbone whose linear heads are read at a response's last token, EOS included.
+    """Linear heads on a causal backbone, read at a response's last token, EOS included.
 
-    Scores are (heads' aggregate − shift) / gain. What is trained is `model`; an ordinary Hugging
-    Face sequence classifier.
+    A score is (aggregate of the heads − shift) / gain. Trained in full it is an ordinary Hugging
+    Face sequence classifier; with adapters, it is adapters and heads of its own on the backbone
+    that the policy uses, which is nowhere copied. Its trunk starts as the policy's stands.
     """
 
     def __init__(
@@ -37,16 +59,22 @@ class RewardModel:
         loaded: Loaded,
         *,
         packs: bool,
+        shared: Shared | None = None,
         aggregate: Aggregate = "mean",
         shift: float = 0.0,
-        gain: float = 1.0,
         tokens: int = 8192,
+        reader: Reader | None = None,
     ) -> None:
-        self.loaded, self.packs = loaded, packs
+        self.loaded, self.packs, self.shared, self.reader = loaded, packs, shared, reader
         self.aggregate: Aggregate = aggregate
-        self.shift, self.gain = shift, gain
+        self.shift, self.gain = shift, 1.0
         self.tokens = tokens
         """token budget of a forward pass"""
+        if aggregate != "mean" and self.head.out_features < 2:
+            raise ValueError(
+                f"aggregate {aggregate!r} needs at least 2 heads to compare, got 1; set "
+                "reward.heads to 2 or more, or reward.aggregate to mean"
+            )
 
     @classmethod
     def of(
@@ -58,14 +86,23 @@ class RewardModel:
         zero: bool = False,
         aggregate: Aggregate = "mean",
     ) -> "RewardModel":
-        """A copy of the policy's backbone as it stands, with fresh heads, or with zero ones."""
-        trunk = copied(backbone(policy.model))
-        head = fresh_head(trunk.config.get_text_config().hidden_size, heads, seed)
+        """Fresh heads, or heads that say zero, on the policy's trunk as it stands."""
+        architecture = deepcopy(backbone(policy.model).config)
+        head = fresh_head(shell(architecture).score.in_features, heads, seed)
         if zero:
             nn.init.zeros_(head.weight)
-        model = classifier(trunk, head.to(policy.loaded.device), policy.loaded.tokenizer)
-        loaded = replace(policy.loaded, model=model)
-        return cls(loaded, packs=policy.packs, aggregate=aggregate, tokens=policy.tokens)
+        head = head.to(policy.loaded.device)
+        loaded, shared = policy.loaded, None
+        if hasattr(policy.model, "peft_config"):
+            wardrobe = Wardrobe(policy.model)
+            shared = Shared(wardrobe, Trained(wardrobe.copied(), head))
+        else:
+            model = classifier(copied(backbone(policy.model)), head)
+            drop_nothing(model)
+            loaded = replace(loaded, model=model)
+        return cls(
+            loaded, packs=policy.packs, shared=shared, aggregate=aggregate, tokens=policy.tokens
+        )
 
     @classmethod
     def load(
@@ -77,40 +114,46 @@ class RewardModel:
         seed: int = 0,
         aggregate: Aggregate | None = None,
         tokens: int = 8192,
+        reads: Any = None,
     ) -> "RewardModel":
-        """A sequence classifier's folder or hub id; or any causal model's, with `fresh` heads."""
-        kind = Kind(
-            auto=AutoModelForSequenceClassification,
-            known=MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-            noun="sequence classifier",
-            setting="reward.path",
-            lacks="of a reward model, whose scores would come from random weights; train a fresh "
-            "head on it, or give a folder that was trained and saved for sequence classification",
-            heads=fresh,
-        )
-        loaded = bare(settings.model_copy(update={"path": path}), kind)
-        packs = probe.prepare_trunk(loaded.model, loaded.context) is None
-        said = loaded.model.config
+        """A sequence classifier's folder or hub id; or any causal model's, under `fresh` heads.
+
+        Loaded as `settings` say, whatever their path. `reads` is the tokenizer that responses'
+        tokens are of: where it is another than the model's own, texts are encoded anew.
+        """
+        loaded = bare(settings.model_copy(update={"path": path}), _kind(fresh))
+        model, said = loaded.model, loaded.model.config
+        check_head(model)
         if fresh is not None:
-            width = loaded.model.score.in_features
-            loaded.model.score = fresh_head(width, fresh, seed).to(loaded.device)
-            return cls(loaded, packs=packs, aggregate=aggregate or "mean", tokens=tokens)
+            model.score = fresh_head(model.score.in_features, fresh, seed).to(loaded.device)
+        reason = probe.prepare_trunk(model, loaded.context)
+        if reason:
+            log.warning("rewards from padded batches, not from packed trees: %s", reason)
+        shared = None
+        if settings.adapter != "none":
+            trunk = adapted(backbone(model), settings, None).train()
+            wardrobe = Wardrobe(trunk)
+            own = Trained(wardrobe.now().parts, model.score.float().requires_grad_(True))
+            loaded, shared = replace(loaded, model=trunk), Shared(wardrobe, own)
+        kept = {} if fresh is not None else vars(said)
         return cls(
             loaded,
-            packs=packs,
-            aggregate=aggregate or getattr(said, "prefloop_aggregate", "mean"),
-            shift=getattr(said, "prefloop_shift", 0.0),
+            packs=reason is None,
+            shared=shared,
+            aggregate=aggregate or kept.get("prefloop_aggregate", "mean"),
+            shift=kept.get("prefloop_shift", 0.0),
             tokens=tokens,
+            reader=reader(loaded.tokenizer, reads, loaded.context, settings.template),
         )
 
     @property
     def model(self) -> Any:
-        """What is trained, heads included."""
-        return self.loaded.model
+        """What is trained, the heads as its `score`."""
+        return self.loaded.model if self.shared is None else self.shared.own
 
     @property
     def head(self) -> nn.Linear:
-        """The heads, one row each."""
+        """The heads, a row each."""
         found: nn.Linear = self.model.score
         return found
 
@@ -126,6 +169,12 @@ class RewardModel:
 
     def values(self, responses: Sequence[Response]) -> Float[Tensor, " token"]:
         """As a critic: the first head, normalised, before each token is drawn; flat."""
+        if self.reader is not None:
+            raise ValueError(
+                "a critic needs a value for every token of the policy's, and this reward model has "
+                "another tokenizer; set credit.critic=zero, or reward.path to a backbone with the "
+                "policy's tokenizer"
+            )
         if not responses:
             return self.head.weight.new_zeros(0)
         states = self._forest(responses).by_token(self._run(predictor_states))
@@ -133,9 +182,12 @@ class RewardModel:
 
     @torch.no_grad()
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
-        """The heads' aggregate, normalised."""
-        found = (self._aggregated(responses) - self.shift) / self.gain
-        return [*found.tolist()]
+        """The heads' aggregate, normalised; Missing where a response does not fit the context."""
+        found = [self._misfit(response) for response in responses]
+        fitting = [r for r, missing in zip(responses, found, strict=True) if missing is None]
+        values = ((self._aggregated(fitting) - self.shift) / self.gain).tolist()
+        rest = iter(values)
+        return [_finite(next(rest)) if missing is None else missing for missing in found]
 
     @torch.no_grad()
     def normalise(self, responses: Sequence[Response]) -> None:
@@ -147,7 +199,7 @@ class RewardModel:
                 "the policy that training starts from"
             )
         mean, deviation = float(found.mean()), float(found.std(correction=0))
-        if not deviation > 1e-6 * max(1e-6, abs(mean)):
+        if not deviation > 1e-6 * abs(mean):
             raise ValueError(
                 f"{len(found)} responses all score {mean:g}, so no gain gives them a standard "
                 "deviation of 1; give different responses, or train the head first"
@@ -157,41 +209,88 @@ class RewardModel:
     def critic(self) -> "RewardModel":
         """An independent copy whose one head says what the scores do, in the same units.
 
-        An ensemble's is the mean of its heads.
+        An ensemble's is the mean of its heads, whatever their aggregate.
         """
-        model = copied(self.model)
-        head = nn.Linear(self.head.in_features, 1, bias=False).to(self.head.weight)
-        with torch.no_grad():
-            head.weight.copy_(self.head.weight.mean(0, keepdim=True) / self.gain)
-        model.score, model.config.num_labels = head, 1
-        return RewardModel(
-            replace(self.loaded, model=model),
-            packs=self.packs,
-            shift=self.shift / self.gain,
-            tokens=self.tokens,
-        )
+        head, loaded, shared = in_units(mean_head(self.head), self.gain), self.loaded, None
+        if self.shared is not None:
+            own = copied(self.shared.own)
+            own.score = head
+            shared = Shared(self.shared.wardrobe, own)
+        else:
+            model = copied(self.model)
+            model.score, model.config.num_labels = head, 1
+            loaded = replace(loaded, model=model)
+        shift = self.shift / self.gain
+        return RewardModel(loaded, packs=self.packs, shared=shared, shift=shift, tokens=self.tokens)
 
     def save(self, folder: Path) -> None:
-        """An ordinary Hugging Face folder whose logits are the scores, but for the shift."""
-        architecture = self.model.config
-        architecture.prefloop_shift = self.shift / self.gain
-        architecture.prefloop_aggregate = self.aggregate
-        weights = self.model.state_dict()
-        weights["score.weight"] = weights["score.weight"] / self.gain
-        self.model.save_pretrained(folder, state_dict=weights)
+        """An ordinary Hugging Face folder: adapters merged, the gain in the heads' weights.
+
+        What a plain classifier says of it are the scores, but for the shift and the aggregate,
+        which are in its config.json as prefloop_shift and prefloop_aggregate.
+        """
+        head = in_units(self.head, self.gain)
+        if self.shared is None:
+            model, weights = self.model, self.model.state_dict()
+            weights |= {f"score.{name}": value for name, value in head.state_dict().items()}
+        else:
+            with self.shared.worn():
+                trunk = backbone(merged(self.loaded.model))
+            model, weights = classifier(trunk, head), None
+        describe(model.config, self.loaded.tokenizer)
+        model.config.prefloop_shift = self.shift / self.gain
+        model.config.prefloop_aggregate = self.aggregate
+        model.save_pretrained(folder, state_dict=weights)
         self.loaded.tokenizer.save_pretrained(folder)
 
     def _aggregated(self, responses: Sequence[Response]) -> Float[Tensor, " response"]:
         scores = self.scores(responses)
         if self.aggregate == "min":
             return scores.amin(1)
-        spread = scores.std(1, correction=1) if self.aggregate == "lower" else 0
-        return scores.mean(1) - spread
+        mean = scores.mean(1)
+        return mean - scores.std(1) if self.aggregate == "lower" else mean
 
     def _run(self, states: Callable[..., Tensor]) -> Callable[[list[Tree]], Tensor]:
-        return lambda trees: states(self.model, trees, packs=self.packs)
+        def run(trees: list[Tree]) -> Tensor:
+            with nullcontext() if self.shared is None else self.shared.worn():
+                return states(self.loaded.model, trees, packs=self.packs)
+
+        return run
 
     def _forest(self, responses: Sequence[Response]) -> Forest:
-        trees, places = grow(responses)
+        trees, places = grow([self._read(response) for response in responses])
         fits(trees, self.loaded.context)
         return Forest(trees, places, plan(trees, self.tokens, packs=self.packs))
+
+    def _read(self, response: Response) -> Response:
+        """The response in the model's own tokens."""
+        found = response if self.reader is None else self.reader(response)
+        if found is None:
+            raise ValueError(
+                f"a response to {response.prompt.text[:40]!r} does not fit the reward model's "
+                f"context of {self.loaded.context} tokens; shorten it, or give another reward.path"
+            )
+        return found
+
+    def _misfit(self, response: Response) -> Missing | None:
+        limit = self.loaded.context
+        found = response if self.reader is None else self.reader(response)
+        if found is None:
+            return Missing(f"it does not fit {limit} tokens")
+        count = len(found.prompt.tokens) + len(found.tokens)
+        return None if count <= limit else Missing(f"{count} tokens do not lie in 1..{limit}")
+
+
+def _kind(fresh: int | None) -> Kind:
+    return Kind(
+        auto=AutoModelForSequenceClassification,
+        known=MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        noun="sequence classifier",
+        setting="reward.path",
+        lacks=LACKS,
+        heads=fresh,
+    )
+
+
+def _finite(value: float) -> float | Missing:
+    return value if isfinite(value) else Missing(f"expected a number, got {value}")

@@ -1,5 +1,6 @@
 """A Hugging Face sequence-classification model as a scorer."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,7 @@ from prefloop.types import Missing, Response
 if TYPE_CHECKING:
     from torch import Tensor
 
+RATINGS = ("regression", "multi_label_classification")
 _Row = tuple[int, list[int]]  # where the score goes, and the tokens it is read from
 
 
@@ -22,6 +24,9 @@ class RewardModel:
     With several labels, `label` says which one is wanted: its log-odds against the others, or its
     own logit where the labels are independent ratings. A checkpoint whose head is not there is
     refused, since transformers would fill in a random one.
+
+    A folder that prefloop trained is read as it was trained: prompt and response in the same
+    tokens, the end of the response included, its labels aggregated, and centred.
     """
 
     path: str
@@ -41,11 +46,12 @@ class RewardModel:
     trust_remote_code: bool = False
     _model: Any = field(init=False, repr=False, compare=False)
     _tokenizer: Any = field(init=False, repr=False, compare=False)
+    _encoder: Any = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         model, tokenizer = _load(self.path, self.dtype, self.trust_remote_code)
         count = model.config.num_labels
-        if self.label is None and count > 1:
+        if self.label is None and count > 1 and not hasattr(model.config, "prefloop_aggregate"):
             names = ", ".join(f"{i}: {name}" for i, name in model.config.id2label.items())
             raise ValueError(f"{self.path} has {count} labels ({names}); set label to the good one")
         if self.label is not None and not 0 <= self.label < count:
@@ -54,6 +60,11 @@ class RewardModel:
             raise ValueError(f"{self.path} has no chat template; set template to plain or auto")
         object.__setattr__(self, "_model", model.eval().to(frozen.device(self.device)))
         object.__setattr__(self, "_tokenizer", tokenizer)
+        if hasattr(model.config, "prefloop_shift"):
+            from prefloop.store.text import Encoder
+
+            encoder = Encoder(tokenizer, context=sys.maxsize, template=self.template)
+            object.__setattr__(self, "_encoder", encoder)
 
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
         limit = self.max_tokens or frozen.context(self._model, self._tokenizer)
@@ -73,6 +84,8 @@ class RewardModel:
         return scores
 
     def _encode(self, response: Response) -> list[int]:
+        if self._encoder is not None:
+            return _as_trained(self._encoder, response)
         if self.template == "plain" or not self._tokenizer.chat_template:
             plain: list[int] = self._tokenizer(response.full_text)["input_ids"]
             return plain
@@ -97,13 +110,28 @@ class RewardModel:
         return self._wanted(out.logits.float()).tolist()
 
     def _wanted(self, logits: "Tensor") -> "Tensor":
-        if self.label is None or logits.shape[1] == 1:
-            return logits[:, 0]
+        if self.label is None:
+            return self._aggregated(logits)
         wanted = logits[:, self.label]
-        if self._model.config.problem_type in ("regression", "multi_label_classification"):
+        if logits.shape[1] == 1 or self._model.config.problem_type in RATINGS:
             return wanted
         others = [i for i in range(logits.shape[1]) if i != self.label]
         return wanted - logits[:, others].logsumexp(1)
+
+    def _aggregated(self, logits: "Tensor") -> "Tensor":
+        shift = getattr(self._model.config, "prefloop_shift", 0.0)
+        how = getattr(self._model.config, "prefloop_aggregate", "mean")
+        if how == "min":
+            return logits.amin(1) - shift
+        spread = logits.std(1) if how == "lower" else 0.0
+        return logits.mean(1) - spread - shift
+
+
+def _as_trained(encoder: Any, response: Response) -> list[int]:
+    if not response.text.strip():
+        return []
+    prompt, (tokens,) = encoder.encode(response.prompt, response.text)
+    return [*prompt.tokens, *(tokens if response.finished else tokens[:-1])]
 
 
 def _load(path: str, dtype: str, trust: bool) -> tuple[Any, Any]:
