@@ -22,6 +22,7 @@ def options(
     *,
     scores: Sequence[Sequence[float]] | np.ndarray | None = None,
     features: Sequence[Sequence[float]] | np.ndarray | None = None,
+    clusters: Sequence[int] | None = None,
     sources: str = "",
     logps: Sequence[float | None] = (),
     text: str = " text {}",
@@ -39,4 +40,5 @@ def options(
         responses=tuple(responses),
         scores=None if scores is None else np.array(scores, dtype=float),
         features=None if features is None else np.array(features, dtype=float),
+        clusters=None if clusters is None else tuple(clusters),
     )

@@ -5,6 +5,7 @@ import textwrap
 import pytest
 
 from prefloop import plugins
+from prefloop.features.lsa import Lsa
 from prefloop.losses.dpo import dpo
 from prefloop.oracles.bradley_terry import BradleyTerry
 from prefloop.oracles.noisy import Noisy
@@ -125,6 +126,12 @@ class TestBuild:
         )
         inner = BradleyTerry(scorer=Sentiment(), scale=2.0)
         assert built == Noisy(inner=inner, rate=0.2)
+
+    def test_features_are_parts_too(self):
+        cosine = plugins.build("clusters", "cosine", {"features": {"name": "lsa"}})
+        assert cosine.features == Lsa()
+        with pytest.raises(LookupError, match=r"features/ has no 'lsi'; did you mean 'lsa'\?"):
+            plugins.build("clusters", "cosine", {"features": "lsi"})
 
     def test_a_part_that_is_built_already_is_taken_as_it_is(self):
         scorer = Lengths()

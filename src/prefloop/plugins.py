@@ -19,13 +19,15 @@ from typing import Any, Literal, TypeGuard, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from prefloop.types import Oracle, Scorer
+from prefloop.types import Features, Oracle, Scorer
 
 KINDS = (
     *("losses", "losses/reward", "losses/views", "bonuses", "explore", "clusters"),
     *("features", "novelty", "oracles", "recipes"),
 )
 HERE = Path(__file__).parent
+NESTED = {Oracle: "oracles", Scorer: "oracles", Features: "features"}
+"""type of an option that is a part itself → its kind"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +114,10 @@ def find(kind: str, name: str) -> Callable[..., Any]:
 def build(kind: str, name: str, options: Mapping[str, Any], **context: Any) -> Any:
     """A part made ready: a class is constructed, a function gets its options bound.
 
-    An option typed `Oracle` or `Scorer` may itself be a name or {"name": …, option: …} and is
-    built first; any other must fit its type. `context` (seed, device, …) fills the options of those
-    names that were not set. A name like `module:thing` is yours: a class or a function as above;
-    where an oracle is wanted, a function judges lists.
+    An option typed `Oracle`, `Scorer` or `Features` may itself be a name or {"name": …, option: …}
+    and is built first; any other must fit its type. `context` (seed, device, …) fills the options
+    of those names that were not set. A name like `module:thing` is yours: a class or a function as
+    above; where an oracle is wanted, a function judges lists.
     """
     check(kind, name, options)
     part = load(name) if ":" in name else find(kind, name)
@@ -164,14 +166,15 @@ def as_oracle(part: Any) -> Any:
 
 def _option(where: str, hint: Any, value: Any, context: Mapping[str, Any]) -> Any:
     """The value as its type wants it: a nested part built, 2 made 2.0 for a float."""
-    if hint in (Oracle, Scorer) and isinstance(value, str | Mapping):
+    kind = NESTED.get(hint)
+    if kind and isinstance(value, str | Mapping):
         spec = {"name": value} if isinstance(value, str) else dict(value)
         if "name" not in spec:
             raise ValueError(f"{where} needs the name of a part, got {spec}")
-        return build("oracles", spec.pop("name"), spec, **context)
+        return build(kind, spec.pop("name"), spec, **context)
     if hint == tuple[Scorer, ...] and isinstance(value, list | tuple):
         return tuple(_option(where, Scorer, one, context) for one in value)
-    if hint is None or hint in (Oracle, Scorer):
+    if hint is None or kind:
         return value
     try:
         known = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))

@@ -10,7 +10,12 @@ import pytest
 from options import SOURCES, options
 from prefloop.types import Candidates
 
-Rule = Callable[[Candidates, np.random.Generator], tuple[int, int]]
+Rule = Callable[[Candidates, np.random.Generator], tuple[int, int] | None]
+
+
+def may_decline(rule: Rule) -> bool:
+    """Whether the rule's file says that it may find nothing worth asking."""
+    return bool(getattr(sys.modules[rule.__module__], "may_decline", False))
 
 
 def needs_of(rule: Rule) -> tuple[str, ...]:
@@ -30,13 +35,19 @@ def fewest(rule: Rule) -> int:
 
 
 def some(rule: Rule, count: int, seed: int = 0) -> Candidates:
-    """Candidates about which three members disagree, placed in a plane; all are quarters."""
+    """Candidates about which three members disagree, placed in a plane; all are quarters.
+
+    Of two clusters, whose numbers are not in order.
+    """
     rng = np.random.default_rng(seed)
     scores, features = rng.normal(size=(3, count)), rng.normal(size=(count, 2))
+    clusters = rng.permutation([7, 2] * count)[:count]
+    clusters[-1] = 9 - clusters[0]
     return options(
         count,
         scores=(4 * scores).round() / 4,
         features=(4 * features).round() / 4,
+        clusters=clusters.tolist(),
         sources=sources_of(rule, count),
     )
 
@@ -45,25 +56,35 @@ def alike(rule: Rule, count: int = 4) -> Candidates:
     """Candidates that are one text in one place, which each member likes as much as another."""
     scores = [[float(member)] * count for member in range(3)]
     features = [[1.0, 2.0]] * count
-    sources = sources_of(rule, count)
-    return options(count, scores=scores, features=features, sources=sources, text=" same")
+    return options(
+        count,
+        scores=scores,
+        features=features,
+        clusters=[0] * count,
+        sources=sources_of(rule, count),
+        text=" same",
+    )
 
 
-def chosen(rule: Rule, asked: Candidates, seed: int = 0) -> tuple[int, int]:
+def chosen(rule: Rule, asked: Candidates, seed: int = 0) -> tuple[int, int] | None:
     return rule(asked, np.random.default_rng(seed))
 
 
 def two_different_candidates_are_chosen(rule: Rule) -> None:
     for count in (fewest(rule), fewest(rule) + 1, 8):
         for seed in range(20):
-            a, b = chosen(rule, some(rule, count, seed), seed)
+            picked = chosen(rule, some(rule, count, seed), seed)
+            assert picked or may_decline(rule)
+            a, b = picked or (0, 1)
             assert type(a) is int and type(b) is int
             assert a != b and {a, b} <= set(range(count))
 
 
 def equal_scores_and_equal_texts_still_give_two(rule: Rule) -> None:
-    a, b = chosen(rule, alike(rule))
-    assert a != b
+    """Or none, for a rule that may decline."""
+    picked = chosen(rule, alike(rule))
+    assert picked or may_decline(rule)
+    assert picked is None or picked[0] != picked[1]
 
 
 def the_choice_depends_on_nothing_but_candidates_and_rng(rule: Rule) -> None:
@@ -83,6 +104,7 @@ def candidates_are_left_as_they_were(rule: Rule) -> None:
     assert asked.responses == same.responses
     np.testing.assert_array_equal(asked.scores, same.scores)
     np.testing.assert_array_equal(asked.features, same.features)
+    assert asked.clusters == same.clusters
 
 
 OF_EVERY_RULE = (
@@ -175,6 +197,43 @@ OF_A_RULE_THAT_NEEDS_FEATURES = (
 )
 
 
+def without_clusters_it_says_what_to_set(rule: Rule) -> None:
+    with pytest.raises(ValueError, match=r"got no clusters; set explore\.clusters"):
+        chosen(rule, replace(some(rule, 2), clusters=None))
+
+
+def clusters_of_other_candidates_are_refused(rule: Rule) -> None:
+    with pytest.raises(ValueError, match=r"a number for each of 3 candidates, got 2"):
+        chosen(rule, replace(some(rule, 3), clusters=(0, 1)))
+
+
+def what_clusters_are_called_changes_nothing(rule: Rule) -> None:
+    """Equal numbers mean the same; which number it is means nothing."""
+    for seed in range(20):
+        asked = some(rule, 6, seed)
+        renamed = replace(asked, clusters=tuple(9 - number for number in asked.clusters))
+        assert chosen(rule, asked, seed) == chosen(rule, renamed, seed)
+
+
+OF_A_RULE_THAT_NEEDS_CLUSTERS = (
+    without_clusters_it_says_what_to_set,
+    clusters_of_other_candidates_are_refused,
+    what_clusters_are_called_changes_nothing,
+)
+
+
+def it_does_not_always_decline(rule: Rule) -> None:
+    assert any(chosen(rule, some(rule, 6, seed), seed) for seed in range(20))
+
+
+def clusters_are_not_looked_at(rule: Rule) -> None:
+    for seed in range(20):
+        asked = some(rule, 4, seed)
+        bare = replace(asked, clusters=None)
+        other = replace(asked, clusters=(0, 1, 2, 3))
+        assert chosen(rule, bare) == chosen(rule, asked) == chosen(rule, other)
+
+
 def scores_are_not_looked_at(rule: Rule) -> None:
     for seed in range(20):
         asked = some(rule, 4, seed)
@@ -221,6 +280,8 @@ def promises_of(rule: Rule) -> tuple[Callable[[Rule], None], ...]:
         *(OF_A_RULE_THAT_NEEDS_MEMBERS if "members" in needs else ()),
         *(OF_A_RULE_THAT_NEEDS_SCORES if needs & {"scores", "implicit"} else ()),
         *(OF_A_RULE_THAT_NEEDS_FEATURES if "features" in needs else (features_are_not_looked_at,)),
+        *(OF_A_RULE_THAT_NEEDS_CLUSTERS if "clusters" in needs else (clusters_are_not_looked_at,)),
+        *((it_does_not_always_decline,) if may_decline(rule) else ()),
         *(OF_A_RULE_THAT_NEEDS_A_SOURCE if needs & {"hot", "reference", "previous"} else ()),
         *(() if by_score else (scores_are_not_looked_at,)),
     )

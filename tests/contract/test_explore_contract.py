@@ -13,7 +13,7 @@ from options import SOURCES
 from prefloop import plugins
 
 RULES = [(name, plugins.find("explore", name)) for name in plugins.names("explore")]
-KNOWN = {"scores", "implicit", "members", "features", *SOURCES.values()}
+KNOWN = {"scores", "implicit", "members", "features", "clusters", *SOURCES.values()}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,21 @@ def peeking(candidates, rng):
 
 def peeking_at_places(candidates, rng):
     return (0, 1) if candidates.features is None else (1, 0)
+
+
+def peeking_at_clusters(candidates, rng):
+    return (0, 1) if candidates.clusters is None else (1, 0)
+
+
+def least_number_first(candidates, rng):
+    """Of equal clusters the one of the least number, not the first."""
+    ids = candidates.clusters
+    first = ids.index(max(sorted(set(ids)), key=ids.count))
+    return first, next(i for i, number in enumerate(ids) if number != ids[first])
+
+
+def never(candidates, rng):
+    return None
 
 
 def upper_triangle_of_variance(candidates, rng):
@@ -119,6 +134,13 @@ def last_of_each(candidates, rng):
         (promised.members_without_variance_are_refused, upper_triangle_of_variance),
         (promised.features_of_other_candidates_are_refused, longest_features),
         (promised.without_features_it_says_what_to_set, numpy_integers),
+        (promised.clusters_are_not_looked_at, peeking_at_clusters),
+        (promised.what_clusters_are_called_changes_nothing, least_number_first),
+        (promised.clusters_of_other_candidates_are_refused, least_number_first),
+        (promised.without_clusters_it_says_what_to_set, peeking_at_clusters),
+        (promised.two_different_candidates_are_chosen, never),
+        (promised.equal_scores_and_equal_texts_still_give_two, never),
+        (promised.it_does_not_always_decline, never),
     ],
     ids=lambda f: f.__name__,
 )

@@ -71,6 +71,22 @@ def placed(candidates: Candidates) -> Float[np.ndarray, "candidate feature"]:
     return features
 
 
+def grouped(candidates: Candidates) -> tuple[int, ...]:
+    """The number of each candidate's cluster; ValueError unless all are there."""
+    count, ids = at_least_two(candidates), candidates.clusters
+    if ids is None:
+        raise ValueError(
+            "candidates must be clustered to find what most of them say, got no clusters; set "
+            "explore.clusters, for example explore.clusters=cosine"
+        )
+    if len(ids) != count:
+        raise ValueError(
+            f"clusters must have a number for each of {count} candidates, got {len(ids)}; make "
+            "them for these candidates"
+        )
+    return ids
+
+
 def _scores(candidates: Candidates, purpose: str, remedy: str) -> Scores:
     count = at_least_two(candidates)
     scores = candidates.scores
