@@ -109,5 +109,5 @@ def _everyones(
     """All ranks' codes, gradients included, and where this rank's begin."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return codes, 0
-    found = collective.all_gather(codes)
+    found = collective.all_gather(codes)  # type: ignore[no-untyped-call]
     return torch.cat(found), distributed.get_rank() * len(codes)
