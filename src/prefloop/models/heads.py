@@ -31,7 +31,9 @@ def in_units(head: nn.Linear, gain: float) -> nn.Linear:
 
 
 def _layer(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    head = nn.Linear(weight.shape[1], weight.shape[0], bias is not None).to(weight)
+    shape = (weight.shape[1], weight.shape[0])
+    empty = nn.Linear(*shape, bias is not None, device="meta", dtype=weight.dtype)
+    head = empty.to_empty(device=weight.device)  # nn.Linear's own draw would move torch's stream
     with torch.no_grad():
         head.weight.copy_(weight)
         if bias is not None:
