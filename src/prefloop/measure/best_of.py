@@ -1,5 +1,6 @@
 """Best of n from N ≥ n samples that were drawn once: without bias, with fair ties."""
 
+from collections.abc import Sequence
 from math import log
 from statistics import NormalDist
 
@@ -7,10 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 Each = Float[np.ndarray, " sample"]
+Samples = Sequence[float | int] | Each
 Pairs = Float[np.ndarray, "sample sample"]
 
 
-def mean(values: Each, scores: Each, n: int) -> float:
+def mean(values: Samples, scores: Samples, n: int) -> float:
     """E[value of the sample that scores best of n], without bias.
 
         Σ_k value(k) · C(k−1, n−1) / C(N, n),   k = rank of the score, 1 the lowest
@@ -22,7 +24,7 @@ def mean(values: Each, scores: Each, n: int) -> float:
     return float(weights(scores, n) @ np.asarray(values, np.float64))
 
 
-def weights(scores: Each, n: int) -> Each:
+def weights(scores: Samples, n: int) -> Each:
     """The chance of each sample to be the best of n drawn without replacement; ties share.
 
     By the ratio of neighbours, C(k−1, n−1)/C(k, n−1) = (k − n + 1)/k, from the top one's n/N down:
@@ -37,7 +39,7 @@ def weights(scores: Each, n: int) -> Each:
     return _shared(found, x)
 
 
-def pair_weights(scores: Each, n: int) -> Pairs:
+def pair_weights(scores: Samples, n: int) -> Pairs:
     """The chance of (row, column) to be the bests of two disjoint choices of n samples.
 
     For rank i above rank j it is C(j−1, n−1) C(i−1−n, n−1) / (C(N, n) C(N−n, n)), the same for
@@ -57,7 +59,7 @@ def pair_weights(scores: Each, n: int) -> Pairs:
     return _shared_pairs(found, x)
 
 
-def accuracy(scores: Each, truth: Each, n: int) -> float | None:
+def accuracy(scores: Samples, truth: Samples, n: int) -> float | None:
     """How often the scorer orders two best-of-n draws as the truth does, a tie counting half.
 
     Two draws that are alike to both are no comparison and are left out; None if all are. How fast
@@ -71,7 +73,7 @@ def accuracy(scores: Each, truth: Each, n: int) -> float | None:
     return float((chance * (1 + says * is_so)).sum()) / (2 * total) if total > 0 else None
 
 
-def win_rate(scores: Each, n: int) -> float:
+def win_rate(scores: Samples, n: int) -> float:
     """P(best of n beats another draw), a tie counting half, without bias; n/(n+1) without ties.
 
     Needs N > n: the other draw is a further sample.
@@ -114,7 +116,7 @@ def kl(masses: Float[np.ndarray, " score"], n: int) -> float:
     return float(steps[held] @ np.log(steps[held] / shares))
 
 
-def estimated_kl(scores: Each, n: int) -> float:
+def estimated_kl(scores: Samples, n: int) -> float:
     """KL(best of n ‖ π₀) from samples: the bound, less what equal scores take off it.
 
     A score seen once is taken for one of a continuum, where the bound is exact; one seen m times
@@ -176,7 +178,7 @@ def _log_choose(of: np.ndarray, n: int) -> Float[np.ndarray, " row"]:
     )
 
 
-def _checked(scores: Each, n: int) -> Each:
+def _checked(scores: Samples, n: int) -> Each:
     x = np.asarray(scores, np.float64)
     if x.ndim != 1 or not np.isfinite(x).all():
         raise ValueError(f"scores must be a list of finite numbers, got {x.tolist()!r:.80}")
