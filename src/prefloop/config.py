@@ -223,7 +223,7 @@ class Credit(Section):
     """scores are cut to ±clip before anything else"""
     eos_penalty: float | None = Field(None, ge=0)
     """taken off the score of a response that the length limit ended"""
-    critic: Literal["reward", "zero"] = "reward"
+    critic: Literal["reward", "zero"] = "zero"
     """where the critic starts: the run's reward model, head and all, or the policy with a zero
     head"""
 
@@ -255,6 +255,10 @@ class Reward(Training):
     """where training starts: the backbone with a new head, or the reward model there is"""
     data: Literal["all", "latest"] = "all"
     """which rounds' answers it learns from"""
+    holdout: float = Field(0.1, ge=0, lt=1)
+    """share of the prompts whose answers measure it instead"""
+    retrainings: int = Field(1, ge=1)
+    """times RLP trains it anew on samples of the policy that climbed the last one"""
     aggregate: Literal["mean", "min", "lower"] = "mean"
     """an ensemble's score: the mean, the least, or the mean less one standard deviation"""
 

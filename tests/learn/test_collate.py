@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefloop.batches import PairLogps, PointLogps
-from prefloop.learn.collate import About, Logps, Tree, batch, family, micro_batches, trees
+from prefloop.learn.collate import Tree, micro_batches, trees
 from prefloop.learn.facts import Facts
+from prefloop.learn.families import About, batch, family
+from prefloop.learn.values import Logps
 from prefloop.losses.dpo import dpo
 from prefloop.losses.sft import sft
 from prefloop.types import Preference, Prompt, Query, Response
@@ -83,5 +85,5 @@ def test_a_loss_tells_its_family_by_its_first_argument() -> None:
     def odd(y: str) -> str:
         return y
 
-    with pytest.raises(TypeError, match=r"takes .*str.*PairLogps and PointLogps"):
+    with pytest.raises(TypeError, match=r"takes .*str.*one of PairLogps, PointLogps"):
         family(odd)

@@ -13,7 +13,11 @@ from prefloop.runs import Given
 from prefloop.runs.facts import Gathering
 from prefloop.store.ledger import Ledger
 
-NEEDY = [name for name in plugins.names("losses") if plugins.card("losses", name).needs]
+NEEDY = [
+    name
+    for name in plugins.names("losses")
+    if (needs := plugins.card("losses", name).needs) and "reward" not in needs
+]
 ONE: dict[str, Any] = {"rounds": 1, "learn.epochs": 1}
 OWN = {
     "sail": {"learn.batch": 8, "sample.sources": {"policy": 2}, "explore.rule": "on_policy"},

@@ -12,9 +12,11 @@ def rounds_for(config: Config, labels: int) -> dict[str, Any]:
 
     A round stays as large as the recipe, or the user, makes it, and there are as many as it takes.
     Where that does not come out even, the round's size becomes the nearest that does, unless the
-    user set it; then it is a ConfigError.
+    user set it; then it is a ConfigError. A recipe that learns a reward model spends them on that.
     """
     phase = _asking(config)
+    if phase.learns == "reward":  # all at once, before the policy moves
+        return {"ask.labels": labels}
     prompts, each = phase.config.sample.prompts, phase.config.ask.labels
     if prompts is None:
         raise ConfigError(
@@ -38,13 +40,20 @@ def rounds_for(config: Config, labels: int) -> dict[str, Any]:
 
 def _asking(config: Config) -> Phase:
     """The one phase in which new labels are asked for."""
-    phases = [p for p in phases_of(config) if "dataset" not in p.config.sample.sources]
+    phases = [phase for phase in phases_of(config) if _buys_labels(phase)]
     if len(phases) != 1:
         raise ConfigError(
             f"{config.recipe} has {len(phases)} phases that ask for labels; a comparison at equal "
             "labels needs exactly one. Leave it out"
         )
     return phases[0]
+
+
+def _buys_labels(phase: Phase) -> bool:
+    """Does it ask, and not read its answers from a file or give them itself?"""
+    oracle = phase.config.ask.oracle
+    own = oracle is not None and oracle.name == "asserted"
+    return phase.asks and not own and "dataset" not in phase.config.sample.sources
 
 
 def _rounds(labels: int, size: int) -> int:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from prefloop.types import Preference, Response
+from prefloop.learn.credit import Advantages
+from prefloop.types import Preference, Ranking, Rating, Response
 
-Row = Preference | Response
+Row = Preference | Response | Ranking | Rating
 Known = Mapping[str, float]
 
 
@@ -27,22 +28,32 @@ class Facts:
     """1/√(how often the like of a response was collected before)"""
     samples: Mapping[str, Sequence[tuple[Response, float]]] = field(default_factory=dict)
     """row → the responses its bonus is on, with weights that sum to one"""
+    credit: Mapping[str, Advantages] = field(default_factory=dict)
+    """what each token of a response was worth, and the law that drew it"""
+    said: Mapping[str, float] = field(default_factory=dict)
+    """what a person may want to know of them"""
 
 
 def name_of(row: Row) -> str:
-    """The id of an answered query, or of a single response."""
+    """The id of an answered query, of a single response, or of a row of a file."""
     return row.query.id if isinstance(row, Preference) else row.id
 
 
 def responses_of(row: Row) -> tuple[Response, ...]:
-    """The responses whose log-probabilities a row's loss needs."""
-    return (row.query.a, row.query.b) if isinstance(row, Preference) else (row,)
+    """The responses that a row's loss looks at."""
+    if isinstance(row, Preference):
+        return (row.query.a, row.query.b)
+    if isinstance(row, Ranking):
+        return row.responses
+    return (row.response,) if isinstance(row, Rating) else (row,)
 
 
 def labelled(row: Row) -> list[tuple[Response, bool]]:
     """A row as points; of a pair, the preferred response is the desirable one."""
     if isinstance(row, Preference):
         return [(row.query.a, row.p >= 0.5), (row.query.b, row.p <= 0.5)]
+    if not isinstance(row, Response):
+        raise TypeError(f"a {type(row).__name__} is no labelled response; give it to a reward loss")
     return [(row, row.desirable is not False)]
 
 

@@ -8,12 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefloop.config import Learn
-from prefloop.learn.collate import About, Logps, trees
+from prefloop.batches import TokenLogps
+from prefloop.config import Learn, Training
+from prefloop.learn.collate import trees
 from prefloop.learn.facts import Facts, Row, strangers
+from prefloop.learn.families import About
 from prefloop.learn.objective import Loss, Objective
-from prefloop.learn.optimizer import adamw, learning_rate, load_state_tensors, state_tensors
+from prefloop.learn.optimizer import (
+    Trained,
+    adamw,
+    learning_rate,
+    load_state_tensors,
+    state_tensors,
+)
 from prefloop.learn.step import Stepper, Tally
+from prefloop.learn.values import Logps, TokenValues
 from prefloop.rng import stream
 from prefloop.types import Response
 
@@ -26,7 +35,7 @@ class Plan:
     """row numbers of each optimizer step"""
 
     @classmethod
-    def of(cls, rows: int, settings: Learn, seed: int, round: int) -> "Plan":
+    def of(cls, rows: int, settings: Training, seed: int, round: int) -> "Plan":
         """Every epoch a new permutation, cut into batches; the last may be smaller."""
         batches: list[tuple[int, ...]] = []
         for epoch in range(settings.epochs):
@@ -39,18 +48,45 @@ class Plan:
 class Learner:
     """Trains a policy on rows of one family, and can be stopped and restored between steps."""
 
-    def __init__(self, policy: Any, loss: Loss, settings: Learn, bonus: Loss | None = None) -> None:
-        self.policy = policy
+    def __init__(
+        self,
+        policy: Any,
+        loss: Loss,
+        settings: Learn,
+        bonus: Loss | None = None,
+        *,
+        critic: Any = None,
+        temperature: float = 1.0,
+    ) -> None:
+        self.policy, self.critic, self.temperature = policy, critic, temperature
+        self.beta = 0.0
+        """KL weight in the rewards of a policy gradient, as it stands"""
         self.settings = settings
         self.objective = Objective(loss, bonus)
+        by_token = self.objective.family is TokenLogps
         self.stepper = Stepper(
-            policy=policy,
-            optimizer=adamw(policy.model, settings),
+            says=self._tokens if by_token else self._sums,
+            optimizer=adamw(self.trained, settings),
             objective=self.objective,
             budget=settings.tokens,
             max_grad_norm=settings.max_grad_norm,
             autocast=autocast(settings.precision, next(policy.model.parameters()).device),
         )
+
+    @property
+    def trained(self) -> Trained:
+        """The policy, and the critic where there is one."""
+        critic = {} if self.critic is None else {"critic": self.critic.model}
+        return {"": self.policy.model, **critic}
+
+    def _sums(self, responses: Sequence[Response]) -> Logps:
+        place = {r.id: i for i, r in enumerate(responses)}
+        return Logps(values=self.policy.logps(responses), place=place)
+
+    def _tokens(self, responses: Sequence[Response]) -> TokenValues:
+        y = self.policy.token_logps(responses, temperature=self.temperature)
+        value = None if self.critic is None else self.critic.values(responses)
+        return TokenValues.beside(responses, y, value)
 
     def steps(
         self, rows: Sequence[Row], facts: Facts, plan: Plan, *, done: int = 0
@@ -82,11 +118,11 @@ class Learner:
 
     def state_dict(self) -> dict[str, Tensor]:
         """The optimizer's moments, by parameter name."""
-        return state_tensors(self.stepper.optimizer, self.policy.model)
+        return state_tensors(self.stepper.optimizer, self.trained)
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Put the moments back; an empty mapping starts afresh."""
-        load_state_tensors(self.stepper.optimizer, self.policy.model, tensors)
+        load_state_tensors(self.stepper.optimizer, self.trained, tensors)
 
 
 def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[Any]]:

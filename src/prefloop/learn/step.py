@@ -1,6 +1,6 @@
 """One optimizer step: accumulate a batch's gradient over micro-batches, clip, step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,9 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prefloop.learn.collate import About, Logps, Tree, micro_batches, trees
+from prefloop.learn.collate import Tree, micro_batches, trees
 from prefloop.learn.facts import Facts, Row, strangers
+from prefloop.learn.families import About
 from prefloop.learn.objective import Objective
+from prefloop.types import Response
+
+Says = Callable[[Sequence[Response]], Any]
+"""what a model says of responses, differentiable, as `values.Logps` or `values.TokenValues`"""
 
 
 @dataclass
@@ -36,16 +41,22 @@ class Tally:
 class Stepper:
     """What an optimizer step needs besides its rows. `budget` shrinks when memory runs out."""
 
-    policy: Any
+    says: Says
     optimizer: torch.optim.Optimizer
     objective: Objective
     budget: int
     max_grad_norm: float | None
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    heads: int = 1
+    """loss values a row, where a reward model has several heads"""
+    also: Callable[[], Mapping[str, float]] = dict
+    """adds to the gradient of a step what is no row's; says how much it was"""
 
     def step(self, rows: Sequence[Row], facts: Facts, lr: float) -> Tally:
         """Accumulate the objective's mean over the rows, clip, and move the weights."""
         tally = self._gradient(rows, facts)
+        for name, value in self.also().items():
+            tally.sums[name] = value * tally.rows
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.max_grad_norm or float("inf"))
         if not torch.isfinite(norm):
@@ -54,7 +65,7 @@ class Stepper:
                 f"learn.lr (now {lr:g}), or set learn.precision=float32"
             )
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["scale"]
         self.optimizer.step()
         tally.sums["grad_norm"] = float(norm) * tally.rows
         return tally
@@ -93,31 +104,33 @@ class Stepper:
 
     def _micro(self, forest: Sequence[Tree], facts: Facts, about: About) -> tuple[Tensor, Tally]:
         rows = [row for tree in forest for row in tree.rows]
-        value, numbers = self.objective(rows, self._logps(forest), facts, about)
+        value, numbers = self.objective(rows, self.said(forest), facts, about)
         return value, Tally(tokens=sum(tree.size for tree in forest), sums=numbers)
 
-    def _logps(self, forest: Sequence[Tree]) -> Logps:
-        asked = [r for tree in forest for r in tree.responses]
+    def said(self, forest: Sequence[Tree]) -> Any:
+        """What the model says of one micro-batch."""
         with self.autocast():
-            flat = self.policy.logps(asked)
-        return Logps(values=flat, place={r.id: i for i, r in enumerate(asked)})
+            return self.says([r for tree in forest for r in tree.responses])
+
+    @torch.no_grad()
+    def said_of(self, responses: Sequence[Response]) -> Any:
+        """What it says of any responses, a micro-batch at a time, without gradients."""
+        return self._all(micro_batches(trees(responses), self.budget))
 
     @torch.no_grad()
     def _about(self, plan: Sequence[Sequence[Tree]], rows: Sequence[Row], facts: Facts) -> About:
         """What the objective must know of all rows first; a forward pass where it needs one."""
-        about = About.of(rows, self.objective.family)
+        about = About.of(rows, self.objective.family, self.heads)
         if "whole" in self.objective.needs and len(plan) > 1:
-            whole = self.objective.batch(rows, self._all_logps(plan), facts, about)
+            whole = self.objective.batch(rows, self._all(plan), facts, about)
             about = replace(about, whole=whole)
         if "mismatch" in self.objective.needs:
             asked = strangers(rows)
-            found = self._all_logps(micro_batches(trees(asked), self.budget))
+            found = self.said_of(asked)
             ref = found.known(facts.ref, asked, "ref")
             about = replace(about, mismatch=found.of(asked) - ref)
         return about
 
-    def _all_logps(self, plan: Sequence[Sequence[Tree]]) -> Logps:
-        parts = [self._logps(forest) for forest in plan]
-        names = [name for part in parts for name in part.place]
-        place = {name: i for i, name in enumerate(names)}
-        return Logps(values=torch.cat([part.values for part in parts]), place=place)
+    def _all(self, plan: Sequence[Sequence[Tree]]) -> Any:
+        parts = [self.said(forest) for forest in plan]
+        return type(parts[0]).joined(parts)

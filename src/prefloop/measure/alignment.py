@@ -60,6 +60,28 @@ def reward(name: str, scores: Sequence[float]) -> Numbers:
     }
 
 
+def same_order(
+    proxy: Sequence[float],
+    other: Sequence[float],
+    gold: Sequence[float],
+    gold_other: Sequence[float],
+) -> Numbers:
+    """How often the proxy ranks two samples of one prompt as gold does, 95 % interval beside it.
+
+    Pairs that gold cannot tell apart are left out; one that only the proxy cannot is half right.
+    """
+    rows = zip(proxy, other, gold, gold_other, strict=True)
+    right = [0.5 if a == b else float((a > b) == (x > y)) for a, b, x, y in rows if x != y]
+    if len(right) < 2:
+        return {}
+    mean, low, high = mean_interval(right)
+    return {
+        "proxy_accuracy": mean,
+        "proxy_accuracy_low": max(0.0, low),
+        "proxy_accuracy_high": min(1.0, high),
+    }
+
+
 def positive(scores: Sequence[float]) -> Numbers:
     """Mean σ(score): the probability of a kind text, for scores that are log-odds."""
     found = [1 / (1 + exp(-max(-50.0, min(50.0, score)))) for score in scores]

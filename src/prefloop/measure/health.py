@@ -96,11 +96,12 @@ def proxy_parts_from_gold(
 ) -> Verdict | None:
     """Gold lost since its best round while the proxy rose, in gold's standard deviations.
 
-    Over-optimisation as in Gao et al. 2022 (arXiv:2210.10760).
+    Of the last phase, since another may have another proxy. Over-optimisation as in Gao et al.
+    2022 (arXiv:2210.10760).
     """
     scale = trend(metrics, "gold_reward_std", least=1)
     names = "gold_reward_mean", "proxy_reward_mean"
-    both = [(gold, proxy) for gold, proxy in _columns(metrics, *names)]
+    both = [(gold, proxy) for gold, proxy in _columns(_last_phase(metrics), *names)]
     if len(both) < 2 or not scale or not scale[0]:
         return None
     best, last = max(both), both[-1]
@@ -183,6 +184,41 @@ def leaked_prompts(metrics: Metrics) -> Verdict | None:
     return _judge("Evaluation prompts seen in training", _max(seen), advice, watch=0.0, stop=0.0)
 
 
+def ratio_at_start(metrics: Metrics, *, watch: float = 1e-3, stop: float = 1e-2) -> Verdict | None:
+    """Largest mean |π/π_old − 1| of a round's first step: nothing has moved yet.
+
+    Float32 gives about 1e-6, bfloat16 up to 1e-2; more means dropout, or another temperature.
+    """
+    gaps = [gap for row in metrics if (gap := number(row, "ratio_off_first")) is not None]
+    advice = "Old log-probabilities are not the learner's: try learn.precision: float32."
+    return _judge("Policy ratio before the first step", _max(gaps), advice, watch, stop)
+
+
+def critic_error(metrics: Metrics, *, watch: float = 2.0, stop: float = 10.0) -> Verdict | None:
+    """How many times its first value the critic's squared error has grown to, in the last phase."""
+    values = trend(_last_phase(metrics), "value_error")
+    advice = "The value loss explodes: lower learn.lr or learn.loss.value_weight, or credit.clip."
+    growth = values[1] / values[0] if values and values[0] > 0 else None
+    return _judge("Critic's error against the first round's", growth, advice, watch, stop)
+
+
+def reward_accuracy(metrics: Metrics, *, watch: float = 0.6, stop: float = 0.52) -> Verdict | None:
+    """Share of held-out answers that the run's own reward model ranks the same way."""
+    advice = "The reward model hardly beats a coin: ask for more labels, or tune reward.lr."
+    found = latest(metrics, "reward_accuracy")
+    return _judge("Reward model on held-out answers", found, advice, watch, stop)
+
+
+def proxy_accuracy(metrics: Metrics, *, watch: float = 0.7, stop: float = 0.6) -> Verdict | None:
+    """How often the proxy ranks two samples of the policy as gold does, where the policy is now.
+
+    People agree with each other at 0.60 to 0.75; below that climbing the proxy leads astray.
+    """
+    advice = "KL is beyond the proxy's accurate range: stop, or train it on samples from here."
+    found = latest(metrics, "proxy_accuracy")
+    return _judge("Proxy agreeing with gold on the policy's samples", found, advice, watch, stop)
+
+
 CHECKS: tuple[Callable[[Metrics], Verdict | None], ...] = (
     first_step_loss,
     likelihood_falls,
@@ -196,6 +232,10 @@ CHECKS: tuple[Callable[[Metrics], Verdict | None], ...] = (
     ends,
     sampler_gap,
     leaked_prompts,
+    ratio_at_start,
+    critic_error,
+    reward_accuracy,
+    proxy_accuracy,
     finite_numbers,
 )
 KL_PLACE = 4
@@ -237,6 +277,12 @@ def _judge(
         verdict=level,
         advice="Nothing to change." if level == "ok" else advice,
     )
+
+
+def _last_phase(metrics: Metrics) -> Metrics:
+    """The rounds of the last phase; all of them where phases have no names."""
+    name = metrics[-1].get("phase") if metrics else None
+    return [row for row in metrics if row.get("phase") == name]
 
 
 def _gold_gain(metrics: Metrics) -> float | None:

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -27,8 +27,8 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     detail: Mapping[str, Any]
-    knowledge: Mapping[str, Tensor] = field(default_factory=dict)
-    """what exploration has learned; empty where nothing is kept"""
+    parts: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    """what else was learned, by name: a critic, a reward model under way, counts"""
 
 
 class Checkpoints:
@@ -65,15 +65,15 @@ class Checkpoints:
         """Forget the restart point of a round that is done."""
         self._discard(self._path(round, partial=True))
 
-    def prune(self, *, last: int, best: int | None) -> None:
-        """Keep the newest `keep`, every `every`-th of them, and the best; delete the rest.
+    def prune(self, *, last: int, best: int | None, needed: Collection[int] = ()) -> None:
+        """Keep the newest `keep`, every `every`-th, the best and the needed; delete the rest.
 
         `last` is the last round that is over: what is newer is still needed. What a kill left
         half written or half deleted goes too.
         """
         over = [r for r in self.rounds() if r <= last]
         spaced = [r for r in over if r % self.settings.every == 0]
-        kept = {*over[-1:], *spaced[-self.settings.keep :], best}
+        kept = {*over[-1:], *spaced[-self.settings.keep :], best, *needed}
         for round in over:
             self.drop_partial(round)
             if round not in kept:
@@ -101,8 +101,7 @@ class Checkpoints:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         files = {"weights.safetensors": point.weights, "optimizer.safetensors": point.optimizer}
-        if point.knowledge:
-            files["knowledge.safetensors"] = point.knowledge
+        files |= {f"{name}.safetensors": part for name, part in point.parts.items() if part}
         for name, tensors in files.items():
             whole = {k: v.detach().contiguous().cpu().clone() for k, v in tensors.items()}
             save_file(whole, folder / name)
@@ -128,18 +127,17 @@ class Checkpoints:
                 weights=load_file(folder / "weights.safetensors"),
                 optimizer=load_file(folder / "optimizer.safetensors"),
                 detail=manifest["detail"],
-                knowledge=_optional(folder / "knowledge.safetensors"),
+                parts={
+                    name.removesuffix(".safetensors"): load_file(folder / name)
+                    for name in manifest["sha256"]
+                    if name not in ("weights.safetensors", "optimizer.safetensors")
+                },
             )
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise FolderError(
                 f"the checkpoint {folder} cannot be used: {error}. Restore it from a copy; "
                 "the labels in the ledger are safe and can be exported with `prefloop export`"
             ) from error
-
-
-def _optional(path: Path) -> dict[str, Tensor]:
-    """What a file holds that only some checkpoints have."""
-    return load_file(path) if path.exists() else {}
 
 
 def _sync(path: Path) -> None:

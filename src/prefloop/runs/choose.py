@@ -26,11 +26,14 @@ class Choosing:
         """The round's queries, chosen now or read back. Single responses need none."""
         if self.session.ledger.finished(round, "choose") is None:
             scored = self._scored(round, candidates)
-            known = self._informed(round, [c for c in scored if len(c.responses) > 1])
-            queries = self._chosen(round, known)
+            queries = self._asked(round, scored) if self.session.phase(round).asks else []
             detail = _counts(candidates) | {"proxy_reward_mean": _mean(scored)}
             self.session.ledger.add_queries(round, queries, {**detail, "queries": len(queries)})
         return self.session.ledger.queries(round)
+
+    def _asked(self, round: int, scored: Sequence[Candidates]) -> list[Query]:
+        several = [options for options in scored if len(options.responses) > 1]
+        return self._chosen(round, self._informed(round, several))
 
     def _chosen(self, round: int, candidates: Sequence[Candidates]) -> list[Query]:
         config = self.session.phase(round).config
@@ -39,30 +42,49 @@ class Choosing:
         worth = PROMPTS.get(config.explore.prompts)
         found: list[tuple[float, Query]] = []
         for options in candidates:
-            if (worth or len(found) < limit) and (apart := distinct(options)):
+            if (worth or len(found) < limit) and (apart := self._apart(round, options)):
                 rng = stream(self.session.config.seed, "choose", apart.responses[0].id)
-                a, b = rule(apart, rng)
-                if apart.responses[a].text != apart.responses[b].text:
-                    pair = [options.responses.index(apart.responses[i]) for i in (a, b)]
-                    value = worth(options, (pair[0], pair[1])) if worth else 0.0
-                    found.append((value, _query(apart, a, b)))
+                picked = rule(apart, rng)
+                if picked and apart.responses[picked[0]].text != apart.responses[picked[1]].text:
+                    a, b = (options.responses.index(apart.responses[i]) for i in picked)
+                    value = worth(options, (a, b)) if worth else 0.0
+                    found.append((value, _query(options, a, b)))
         best = sorted(range(len(found)), key=lambda i: (-found[i][0], i))[:limit]
         queries = [found[i][1] for i in sorted(best)]
         if candidates and not queries:
-            raise ConfigError(
+            raise ConfigError(self._complaint(round, candidates))
+        return queries
+
+    def _complaint(self, round: int, candidates: Sequence[Candidates]) -> str:
+        """Why there is nothing to ask."""
+        rule = self.session.phase(round).config.explore.rule.name
+        if not any(distinct(options) for options in candidates):
+            return (
                 f"all candidates of round {round} are identical, so there is nothing to compare; "
                 "raise sample.temperature or sample.top_p, or look at the prompts"
             )
-        return queries
+        return (
+            f"explore.rule={rule} accepted no pair of any of round {round}'s {len(candidates)} "
+            "prompts; lower what it asks for (explore.rule.confidence), group candidates more "
+            "coarsely (explore.clusters), or lower sample.temperature"
+        )
+
+    def _apart(self, round: int, options: Candidates) -> Candidates | None:
+        """Candidates of different texts; all of them for a rule that counts who says the same."""
+        rule = self.session.phase(round).config.explore.rule
+        return options if "clusters" in needs("explore", rule) else distinct(options)
 
     def _informed(self, round: int, candidates: Sequence[Candidates]) -> list[Candidates]:
         """With what choosing goes by: members and features, or implicit rewards."""
         session, config = self.session, self.session.phase(round).config
+        if config.explore.clusters is not None:
+            says = session.part("clusters", "clusters", config.explore.clusters)
+            return [replace(c, clusters=tuple(says.clusters(c.responses))) for c in candidates]
         if wants(config) & {"members", "features"}:
             return [session.knowledge.informed(options) for options in candidates]
         if "implicit" not in needs("explore", config.explore.rule):
             return list(candidates)
-        gain = session.implicit([r for options in candidates for r in options.responses])
+        gain = session.implicit(round, [r for options in candidates for r in options.responses])
         return [
             replace(options, scores=np.array([[gain[r.id] for r in options.responses]]))
             for options in candidates
@@ -78,10 +100,9 @@ class Choosing:
                     "set; name a scorer, such as reward_model or module:function"
                 )
             return list(candidates)
-        scorer = self.session.part("scorer", "oracles", explore.scorer)
         flat = [r for options in candidates for r in options.responses]
-        scores = iter(scorer.score(flat))
-        rated = [(options, [next(scores) for _ in options.responses]) for options in candidates]
+        known = self.session.rated(round, flat)
+        rated = [(options, [known[r.id] for r in options.responses]) for options in candidates]
         return [
             replace(options, scores=np.array([row]))
             for options, row in rated

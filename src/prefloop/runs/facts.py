@@ -1,22 +1,20 @@
 """What a round's learning must know of its responses, and whose responses its bonus is on."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from prefloop.config import ConfigError, Learn
 from prefloop.learn.facts import Facts, Row, name_of, responses_of
 from prefloop.learn.learner import Learner, Plan
-from prefloop.runs.session import Session
+from prefloop.runs.credit import credited
+from prefloop.runs.session import Model, Session
 from prefloop.runs.wants import whose
 from prefloop.types import Missing, Preference, Response
 
 Weighted = Sequence[tuple[Response, float]]
-Model = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +34,12 @@ class Gathering:
         drawn = list({r.id: r for found in samples.values() for r, _ in found}.values())
         session = self.session
         session.watch.begin(self.round, "reference", len(asked), "responses")
+        if "reward" in self._needs:
+            return credited(session, self.round, self.learner, own)
         facts = Facts(ref=self._reference(asked), samples=samples)
         known: dict[str, Any] = {}
         if "prev" in self._needs:
-            known["prev"] = session.frozen_logps(self._began, session.current, own)
+            known["prev"] = session.frozen_logps(self._began, own)
         if "drawn" in self._needs:
             known["drawn"] = self._drawn(drawn)
         if "win" in self._needs:
@@ -63,34 +63,44 @@ class Gathering:
         return self.learner.objective.bonus is not None
 
     @property
-    def _began(self) -> str:
-        """The policy as the round began, by its name in the ledger."""
-        return f"round {self.round - 1}"
+    def _began(self) -> Model:
+        """The policy as the round began."""
+        return self.session.now(self.round - 1)
 
     def _reference(self, responses: Sequence[Response]) -> dict[str, float]:
         """log π_ref: of π₀, or of the policy as the round begins. Mismatched pairs are not kept."""
-        name, model = "pi0", cast(Model, partial(self.session.initial, self.session.policy))
-        if self._settings.reference == "previous" and self.round > 1:
-            name, model = self._began, self.session.current
+        moves = self._settings.reference == "previous" and self.round > 1
+        model = self._began if moves else self.session.origin(self.round)
         strange = [r for r in responses if "~" in r.id]
         kept = [r for r in responses if "~" not in r.id]
-        known = dict(self.session.frozen_logps(name, model, kept))
+        known = dict(self.session.frozen_logps(model, kept))
         if strange:
-            with model() as policy:
+            with model.opened() as policy:
                 values = self.session.unkept_logps(policy, strange)
             known |= dict(zip((r.id for r in strange), values, strict=True))
         return known
 
     def _drawn(self, responses: Sequence[Response]) -> dict[str, float]:
         """Each response's log-probability under the policy that drew it, as its round knew it."""
-        start = partial(self.session.initial, self.session.policy)
-        models: dict[str, Model] = {"pi0": start, self._began: self.session.current}
+        there = [self.session.origin(self.round), self._began]
+        models = {model.name: model for model in there}
         known: dict[str, float] = {}
-        for name in {_drew(r): None for r in responses}:
-            mine = [r for r in responses if _drew(r) == name]
-            model = models.get(name, partial(_forgotten, name))
-            known |= self.session.frozen_logps(name, model, mine)
+        for name in {self._drew(r): None for r in responses}:
+            mine = [r for r in responses if self._drew(r) == name]
+            known |= self.session.frozen_logps(models.get(name) or _forgotten(name), mine)
         return known
+
+    def _drew(self, response: Response) -> str:
+        """Who drew it, by the name of its log-probabilities in the ledger."""
+        round = _round_of(response)
+        if response.source == "reference":
+            return self.session.origin(round).name
+        if response.source in ("policy", "hot"):
+            return self.session.now(round - 1).name
+        raise ConfigError(
+            f"an importance ratio needs to know who drew a sample, got one of the "
+            f"{response.source}; set learn.bonus_on to policy or reference"
+        )
 
     def _wins(self, responses: Sequence[Response]) -> dict[str, float]:
         """P(y ≻ π_t): the mean over a prompt's candidates, itself included, of σ(s − s')."""
@@ -105,16 +115,15 @@ class Gathering:
         return found
 
     def _scores(self, responses: Sequence[Response]) -> dict[str, float]:
-        explore = self.session.phase(self.round).config.explore
-        scorer = self.session.part("scorer", "oracles", explore.scorer)
-        scores = dict(zip((r.id for r in responses), scorer.score(responses), strict=True))
-        for name, score in scores.items():
+        found: dict[str, float] = {}
+        for name, score in self.session.rated(self.round, responses).items():
             if isinstance(score, Missing):
                 raise ConfigError(
                     f"win rates need a score of every candidate, got none for {name}: "
                     f"{score.reason}"
                 )
-        return scores
+            found[name] = score
+        return found
 
     def _samples(self, row: Row) -> Weighted:
         """The responses that the bonus of a row is on, with weights that sum to one.
@@ -123,8 +132,9 @@ class Gathering:
         """
         on = whose(self._settings)
         if on in ("chosen", "asked"):
-            if not isinstance(row, Preference):
+            if isinstance(row, Response):
                 return [] if on == "chosen" and row.desirable is False else [(row, 1.0)]
+            assert isinstance(row, Preference)
             weights = (row.p, 1 - row.p) if on == "chosen" else (0.5, 0.5)
             return [(r, w) for r, w in zip(responses_of(row), weights, strict=True) if w]
         found = [r for r in self._group(responses_of(row)[0]) if r.source == on]
@@ -140,20 +150,16 @@ class Gathering:
         return self._groups[round][place]
 
 
-def _drew(response: Response) -> str:
-    """Who drew it, by the name of its log-probabilities in the ledger."""
-    if response.source == "reference":
-        return "pi0"
-    if response.source in ("policy", "hot"):
-        return f"round {int(response.id[1:].split('.')[0]) - 1}"
-    raise ConfigError(
-        f"an importance ratio needs to know who drew a sample, got one of the "
-        f"{response.source}; set learn.bonus_on to policy or reference"
-    )
+def _round_of(response: Response) -> int:
+    """The round that drew it, by its name in the ledger."""
+    return int(response.id[1:].split(".")[0])
 
 
-def _forgotten(name: str) -> AbstractContextManager[Any]:
-    raise ConfigError(
-        f"the policy of {name} is gone, and its samples have no log-probability; keep the bonus "
-        "from the first round on"
-    )
+def _forgotten(name: str) -> Model:
+    def opened() -> Any:
+        raise ConfigError(
+            f"the policy of {name} is gone, and its samples have no log-probability; keep the "
+            "bonus from the first round on"
+        )
+
+    return Model(name, opened)

@@ -38,6 +38,7 @@ class RunFolder:
         self.config = path / "config.yaml"
         self.metrics = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
+        self.rewards = path / "rewards"
         self.policy = path / "policy"
         self.best = path / "best"
         self.report = path / "report.html"

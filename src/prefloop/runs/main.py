@@ -129,7 +129,8 @@ def _commit(session: Session, metrics: Sequence[Metrics]) -> None:
 def _tidy(session: Session, metrics: Sequence[Metrics]) -> None:
     """Make the folder's files agree with the rounds that are committed."""
     session.folder.write_metrics(metrics)
-    session.checkpoints.prune(last=metrics[-1]["round"], best=best_round(metrics))
+    last = metrics[-1]["round"]
+    session.checkpoints.prune(last=last, best=best_round(metrics), needed=session.needed(last))
 
 
 def _rounds(session: Session, done: int) -> Iterator[Metrics]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from statistics import fmean
 from time import perf_counter
 from typing import Any
@@ -11,7 +10,7 @@ from prefloop.config import Part
 from prefloop.measure import alignment
 from prefloop.rng import stream
 from prefloop.runs.sample import sampling
-from prefloop.runs.session import Session
+from prefloop.runs.session import Model, Session
 from prefloop.types import Missing, Prompt, Response, SamplingSettings
 
 Numbers = dict[str, Any]
@@ -34,7 +33,8 @@ class Measuring:
         return ledger.finished(round, "measure") or {}
 
     def _due(self, round: int) -> bool:
-        due = round % self.session.config.measure.every == 0 or round == self.session.rounds
+        is_last = round in (self.session.rounds, self.session.anchor(round + 1))
+        due = round % self.session.config.measure.every == 0 or is_last
         return due and bool(self.session.data.eval_prompts)
 
     def _measured(self, round: int) -> Numbers:
@@ -42,9 +42,10 @@ class Measuring:
         prompts = self._prompts(self.session.config.measure.prompts)
         self.session.watch.begin(round, "measure", 2 * len(prompts), "samples")
         drawn = self._draw(round, "eval", prompts, settings)
-        numbers = alignment.fluency(drawn, self._logps("pi0", drawn))
+        numbers = alignment.fluency(drawn, self._logps(self.session.origin(round), drawn))
         numbers |= self._rated(round, drawn) | self._divergence(round, settings)
-        return numbers | (self._agreement() if round else {})
+        numbers |= self._proxy_on_policy(round, drawn)
+        return numbers | (self._agreement(round) if round else {})
 
     def _prompts(self, count: int) -> Sequence[Prompt]:
         return self.session.data.eval_prompts[:count]
@@ -79,19 +80,16 @@ class Measuring:
         ]
         session.commit_draw(round, purpose, number, drawn, asdict(settings), began)
 
-    def _logps(self, model: str, responses: Sequence[Response]) -> list[float]:
-        """Log-probabilities under π₀ ("pi0") or under the policy as it stands."""
-        initial = partial(self.session.initial, self.session.policy)
-        reference = initial if model == "pi0" else self.session.current
-        known = self.session.frozen_logps(model, reference, responses)
+    def _logps(self, model: Model, responses: Sequence[Response]) -> list[float]:
+        known = self.session.frozen_logps(model, responses)
         return [known[r.id] for r in responses]
 
     def _divergence(self, round: int, settings: SamplingSettings) -> Numbers:
         whole = SamplingSettings(max_new_tokens=settings.max_new_tokens)
         prompts = self._prompts(self.session.config.measure.kl_samples)
         drawn = self._draw(round, "kl", prompts, whole)
-        own = self._logps(f"round {round}", drawn)
-        return alignment.divergence(drawn, own, self._logps("pi0", drawn))
+        own = self._logps(self.session.now(round), drawn)
+        return alignment.divergence(drawn, own, self._logps(self.session.origin(round), drawn))
 
     def _rated(self, round: int, drawn: Sequence[Response]) -> Numbers:
         """Scores by gold, proxy and judges; wins over round 0 by gold, or else by the proxy."""
@@ -110,11 +108,27 @@ class Measuring:
             numbers |= self._won(round, "gold", measure.gold, drawn)
         return numbers
 
+    def _proxy_on_policy(self, round: int, drawn: Sequence[Response]) -> Numbers:
+        """Does the proxy still rank as gold does? Asked of two samples of each held-out prompt:
+        that of the report and that of the KL."""
+        proxy = self.session.phase(round).config.explore.scorer
+        whole = {r.prompt.id: r for r in self.session.ledger.responses(round, "kl")}
+        first = [r for r in drawn if r.prompt.id in whole]
+        second = [whole[r.prompt.id] for r in first]
+        found: list[list[float]] = []
+        for role, part in (("scorer", proxy), ("gold", self.session.config.measure.gold)):
+            for responses in (first, second):
+                scores = self._scores(role, part, responses)
+                if not scores:
+                    return {}
+                found.append(scores)
+        return alignment.same_order(*found)
+
     def _won(self, round: int, role: str, part: Part | None, drawn: Sequence[Response]) -> Numbers:
         """Wins over the initial policy's samples; round 0 has nothing to win against."""
         if round == 0:
             return {}
-        before = self.session.ledger.responses(0, "eval")
+        before = self.session.ledger.responses(self.session.anchor(round), "eval")
         scores, first = self._scores(role, part, drawn), self._scores(role, part, before)
         if not scores or not first:
             return {}
@@ -125,21 +139,18 @@ class Measuring:
         self, role: str, part: Part | None, responses: Sequence[Response]
     ) -> list[float] | None:
         """Scores of all responses, kept in the ledger; None without such a scorer."""
-        if part is None and role not in self.session.given:
+        session = self.session
+        if _is_untrained(session, part) or (part is None and role not in session.given):
             return None
-        known = self.session.ledger.scores(role, [r.id for r in responses])
-        left = [r for r in responses if r.id not in known]
-        if left:
-            scorer = self.session.part(role, "oracles", part)
-            rated = dict(zip((r.id for r in left), scorer.score(left), strict=True))
-            if lost := [s.reason for s in rated.values() if isinstance(s, Missing)]:
-                self.session.watch.note(f"{role} cannot rate {len(lost)} samples: {lost[0]}")
-                return None
-            self.session.ledger.add_scores(role, rated)
-            known |= rated
+        name = session.proxy_name(part) if role == "scorer" else role
+        scores = list(session.scores(name, role, part, responses).values())
+        if lost := [s.reason for s in scores if isinstance(s, Missing)]:
+            session.watch.note(f"{role} cannot rate {len(lost)} samples: {lost[0]}")
+            return None
+        known = session.ledger.scores(name, [r.id for r in responses])
         return [known[r.id] for r in responses]
 
-    def _agreement(self) -> Numbers:
+    def _agreement(self, round: int) -> Numbers:
         """Agreement of the implicit reward with held-out ready-made labels, where there are any."""
         items = [i for i in self.session.data.eval_items if i.p is not None]
         items = items[: self.session.config.measure.prompts]
@@ -147,7 +158,7 @@ class Measuring:
             return {}
         flat = [r for item in items for r in item.responses]
         own = self.session.unkept_logps(self.session.policy, flat)
-        with self.session.initial(self.session.policy) as initial:
+        with self.session.origin(round).opened() as initial:
             start = self.session.unkept_logps(initial, flat)
         gain = [x - y for x, y in zip(own, start, strict=True)]
         margins = [a - b for a, b in zip(gain[::2], gain[1::2], strict=True)]
@@ -171,3 +182,8 @@ class Measuring:
             "seconds_sample": seconds,
             "seconds_ask": (ledger.finished(round, "ask") or {}).get("seconds"),
         }
+
+
+def _is_untrained(session: Session, part: Part | None) -> bool:
+    """Is it the run's own reward model, before there is one?"""
+    return part is not None and part.name == "learned" and session.reward is None

@@ -24,6 +24,7 @@ from prefloop.runs.data import Given
 from prefloop.runs.folder import FolderError, RunFolder, log, versions
 from prefloop.runs.knowledge import Knowledge
 from prefloop.runs.require import require
+from prefloop.runs.reward import restore as restore_reward
 from prefloop.runs.session import Session
 from prefloop.runs.start import check_start
 from prefloop.runs.wants import features_part, wants
@@ -191,7 +192,8 @@ def _restore(session: Session) -> None:
         load_weights(session.policy.model, dict(point.weights))
         session.policy.version = learned
         if session.knowledge is not None:
-            session.knowledge.load_state_dict(point.knowledge)
+            session.knowledge.load_state_dict(point.parts.get("knowledge", {}))
+        restore_reward(session, learned)
         session.watch.note(f"continuing after round {learned}")
 
 

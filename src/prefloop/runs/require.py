@@ -6,19 +6,21 @@ from typing import Any, get_args
 from prefloop import plugins
 from prefloop.config import Config, ConfigError, Phase
 from prefloop.runs.data import Given
+from prefloop.runs.require_reward import require_reward
 from prefloop.runs.wants import needs, wants, whose
 from prefloop.types import Source
 
 
 def require(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> None:
     """ConfigError for a phase that lacks its data or its oracle, or a part that cannot be used."""
-    for phase in phases:
+    for place, phase in enumerate(phases):
         _require_data(phase, given)
         _require_candidates(phase)
         _require_knowledge(phase, parts)
         _require_law(phase)
         _require_oracle(phase, parts)
         _require_own_parts(phase.config)
+        require_reward(phase, phases[:place], parts)
     named = [phase.config.ask.oracle for phase in phases]
     if parts.get("oracle") is not None and all(o and o.name == "recorded" for o in named):
         raise ConfigError(
@@ -30,15 +32,17 @@ def require(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> 
 def _require_data(phase: Phase, given: Given) -> None:
     each = phase.config.sample.sources.get("dataset", 0)
     name = {0: "prompts", 1: "completions"}.get(each, "preferences")
-    if getattr(phase.config.data, name) is None and getattr(given, name) is None:
-        raise ConfigError(f"phase {phase.name!r} needs data.{name}; give it a file")
+    wanted = [name] + (["completions"] if phase.config.learn.replay else [])
+    for name in wanted:
+        if getattr(phase.config.data, name) is None and getattr(given, name) is None:
+            raise ConfigError(f"phase {phase.name!r} needs data.{name}; give it a file")
 
 
 def _require_candidates(phase: Phase) -> None:
     """Enough candidates for a question, and those that rule and bonus are about."""
     config, sources = phase.config, phase.config.sample.sources
     rule, on = config.explore.rule.name, whose(config.learn)
-    if sum(sources.values()) < 2 and "dataset" not in sources:
+    if phase.asks and sum(sources.values()) < 2 and "dataset" not in sources:
         raise ConfigError(
             f"phase {phase.name!r} draws one candidate a prompt, sample.sources={sources}: there "
             "must be at least 2 to compare; set sample.sources={policy: 2}"
@@ -70,7 +74,16 @@ def _require_knowledge(phase: Phase, parts: Mapping[str, Any]) -> None:
             f"learn.bonus={config.learn.bonus and config.learn.bonus.name} needs to know how new "
             "a response is; set explore.novelty, for example explore.novelty=elliptical"
         )
-    for name, is_used in (("novelty", "novelty" in wanted), ("features", bool(wanted))):
+    counts = "clusters" in needs("explore", config.explore.rule)
+    if counts and config.explore.clusters is None:
+        raise ConfigError(
+            f"explore.rule={config.explore.rule.name} counts which candidates say the same; set "
+            "explore.clusters, for example explore.clusters=cosine"
+        )
+    for name, is_used in (
+        *(("novelty", "novelty" in wanted), ("features", bool(wanted))),
+        ("clusters", counts),
+    ):
         if getattr(config.explore, name) is not None and not is_used:
             raise ConfigError(
                 f"explore.{name} is set, but no rule, loss or bonus of phase {phase.name!r} uses "
@@ -112,7 +125,7 @@ def _require_law(phase: Phase) -> None:
 
 
 def _require_oracle(phase: Phase, parts: Mapping[str, Any]) -> None:
-    asks = sum(phase.config.sample.sources.values()) > 1
+    asks = phase.asks and sum(phase.config.sample.sources.values()) > 1
     if asks and phase.config.ask.oracle is None and parts.get("oracle") is None:
         raise ConfigError(
             f"phase {phase.name!r} needs ask.oracle: who says which response is better? Name "

@@ -76,7 +76,7 @@ class Sampling:
         if source in ("policy", "hot"):
             return session.current()
         if source == "reference" or round <= 2:
-            return session.initial(session.policy)
+            return session.origin(round).opened()
         before = Stored(dict(session.checkpoints.load(round - 2).weights), version=round - 2)
         return before(session.policy)
 

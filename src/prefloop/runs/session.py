@@ -1,7 +1,7 @@
 """What the five verbs of a run share: the settings of each round, the ledger and the models."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prefloop import plugins
 from prefloop.config import Config, ConfigError, Part, Phase
-from prefloop.models.references import Reference
+from prefloop.models.references import Reference, Stored
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.runs.checkpoints import Checkpoints
 from prefloop.runs.data import Data
@@ -20,7 +20,17 @@ from prefloop.runs.folder import RunFolder
 from prefloop.runs.watch import Stop, Watch
 from prefloop.store.ledger import Ledger
 from prefloop.store.text import Encoder
-from prefloop.types import Response, Source
+from prefloop.types import Missing, Response, Source
+
+_OWN = ("recorded", "learned")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A policy that does not change, by its name in the ledger, and how to have it."""
+
+    name: str
+    opened: Callable[[], AbstractContextManager[TransformerPolicy]]
 
 
 @dataclass(kw_only=True)
@@ -45,7 +55,12 @@ class Session:
     """a `knowledge.Knowledge` where a part of the run explores by it, else None"""
     given: Mapping[str, Any] = field(default_factory=dict)
     """parts handed over from Python: `oracle`, `scorer`, `gold`"""
+    reward: Any = None
+    """the reward model that the run has trained, a `models.reward.RewardModel`; None before"""
+    reward_version: int = 0
+    """the round that trained it"""
     _built: dict[str, Any] = field(default_factory=dict)
+    _anchored: dict[int, Stored] = field(default_factory=dict)
 
     @property
     def rounds(self) -> int:
@@ -70,19 +85,86 @@ class Session:
             first += phase.rounds
         raise IndexError(f"round {round} of {first - 1}")
 
+    def anchor(self, round: int) -> int:
+        """The round whose policy is π₀ for this one: 0, or the end of a phase that anchors."""
+        last = found = 0
+        for phase in self.phases:
+            last += phase.rounds
+            if last >= round:
+                return found
+            found = last if phase.anchors else found
+        return found
+
+    def needed(self, last: int) -> set[int]:
+        """Rounds whose checkpoints later ones go back to: π₀'s, and the reward model's."""
+        trained = [r for r in range(1, last + 1) if self.phase(r).learns == "reward"]
+        return {self.anchor(min(last + 1, self.rounds)), *trained[-1:]} - {0}
+
+    def origin(self, round: int) -> Model:
+        """π₀ as a round sees it, frozen: the initial policy, or the one a phase has anchored."""
+        anchor = self.anchor(round)
+        return Model(_name(anchor), partial(self._origin(anchor), self.policy))
+
+    def origin_weights(self, round: int) -> Mapping[str, Tensor]:
+        """What was trained, as π₀ had it."""
+        anchor = self.anchor(round)
+        return self._stored(anchor).weights if anchor else self.start
+
+    def now(self, round: int) -> Model:
+        """The policy as it stands, which is the policy after `round`."""
+        return Model(_name(round), self.current)
+
+    def _origin(self, anchor: int) -> Reference:
+        return self._stored(anchor) if anchor else self.initial
+
+    def _stored(self, round: int) -> Stored:
+        if round not in self._anchored:
+            kept = dict(self.checkpoints.load(round).weights)
+            self._anchored[round] = Stored(kept, version=round)
+        return self._anchored[round]
+
+    def rated(self, round: int, responses: Sequence[Response]) -> dict[str, float | Missing]:
+        """The proxy's scores by response id, each asked for once; of those it cannot rate, why."""
+        part = self.phase(round).config.explore.scorer
+        return self.scores(self.proxy_name(part), "scorer", part, responses)
+
+    def proxy_name(self, part: Part | None) -> str:
+        """The proxy by its name in the ledger: a learned one is another after every training."""
+        is_learned = part is not None and part.name == "learned"
+        return f"reward {self.reward_version}" if is_learned else "scorer"
+
+    def scores(
+        self, name: str, role: str, part: Part | None, responses: Sequence[Response]
+    ) -> dict[str, float | Missing]:
+        """A scorer's scores by response id, kept in the ledger under `name`."""
+        known: dict[str, float | Missing] = dict(
+            self.ledger.scores(name, [r.id for r in responses])
+        )
+        left = [r for r in responses if r.id not in known]
+        if left:
+            scorer = self.part(role, "oracles", part)
+            rated = dict(zip((r.id for r in left), scorer.score(left), strict=True))
+            self.ledger.add_scores(
+                name, {k: v for k, v in rated.items() if not isinstance(v, Missing)}
+            )
+            known |= rated
+        return known
+
     def part(self, role: str, kind: str, part: Part | None, **context: Any) -> Any:
         """A part ready to use, built once; one handed over from Python comes before the config's.
 
-        Labels that came with a file are read from it, whoever else is there to ask.
+        Labels that came with a file are read from it, whoever else is there to ask; and a reward
+        model that the run has trained is its own.
         Values of `context` that are callable are called when the part is built.
         """
-        if role in self.given and not (part and part.name == "recorded"):
+        if role in self.given and not (part and part.name in _OWN):
             return self.given[role]
         if part is None:
             raise ConfigError(f"the run needs a {role}, but the config names none")
         name = f"{role}/{part!r}"
         if name not in self._built:
-            found = {"seed": self.config.seed, "device": str(self.policy.loaded.device), **context}
+            found = {"seed": self.config.seed, "device": str(self.policy.loaded.device)}
+            found |= {"reward": lambda: partial(getattr, self, "reward"), **context}
             values = {k: value() if callable(value) else value for k, value in found.items()}
             try:
                 self._built[name] = plugins.build(kind, part.name, part.options, **values)
@@ -125,19 +207,17 @@ class Session:
         )
         self.stop.check()
 
-    def frozen_logps(
-        self, model: str, reference: Callable[[], Any], responses: Sequence[Response]
-    ) -> dict[str, float]:
+    def frozen_logps(self, model: Model, responses: Sequence[Response]) -> dict[str, float]:
         """log π_model of each response by id, computed once per response and kept."""
-        known = self.ledger.logps(model, [r.id for r in responses])
+        known = self.ledger.logps(model.name, [r.id for r in responses])
         left = [r for r in responses if r.id not in known]
         if left:
-            with reference() as policy, torch.no_grad():
+            with model.opened() as policy, torch.no_grad():
                 for chunk in self.chunks(len(left)):
                     asked = [left[i] for i in chunk]
                     values = policy.logps(asked).double().tolist()
                     fresh = dict(zip((r.id for r in asked), values, strict=True))
-                    self.ledger.add_logps(model, fresh)
+                    self.ledger.add_logps(model.name, fresh)
                     known |= fresh
                     self.stop.check()
         return known
@@ -150,14 +230,18 @@ class Session:
             values += policy.logps([responses[i] for i in places]).double().tolist()
         return values
 
-    def implicit(self, responses: Sequence[Response]) -> dict[str, float]:
-        """log π/π₀ of the policy as it stands, by response id."""
-        own = self.frozen_logps(f"round {self.policy.version}", self.current, responses)
-        start = partial(self.initial, self.policy)
-        ref = self.frozen_logps("pi0", start, responses)
+    def implicit(self, round: int, responses: Sequence[Response]) -> dict[str, float]:
+        """log π/π₀ of the policy as it stands before this round learns, by response id."""
+        own = self.frozen_logps(self.now(self.policy.version), responses)
+        ref = self.frozen_logps(self.origin(round), responses)
         return {name: own[name] - ref[name] for name in own}
 
     @contextmanager
     def current(self) -> Iterator[TransformerPolicy]:
         """The policy as it stands."""
         yield self.policy
+
+
+def _name(round: int) -> str:
+    """The policy after a round, by its name in the ledger."""
+    return f"round {round}" if round else "pi0"

@@ -235,9 +235,12 @@ class Ledger:
             )
 
     def labels(self) -> tuple[int, int]:
-        """(queries answered, answers that were missing) in the whole run."""
+        """(queries answered by somebody, answers that were missing) in the whole run.
+
+        What a run told itself at no cost is no label.
+        """
         answered = select(func.count(func.distinct(answers.c.query))).where(
-            answers.c.p.is_not(None)
+            answers.c.p.is_not(None), answers.c.cost > 0
         )
         missing = select(func.count()).where(answers.c.p.is_(None))
         with self._begin() as db:

@@ -1,0 +1,97 @@
+"""The reward learner: answers, ranked lists or ratings, in a committed order, to a reward model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from prefloop.config import Reward
+from prefloop.learn.facts import Facts, Row
+from prefloop.learn.learner import Plan, autocast
+from prefloop.learn.objective import Loss, Objective
+from prefloop.learn.optimizer import (
+    Trained,
+    adamw,
+    learning_rate,
+    load_state_tensors,
+    state_tensors,
+)
+from prefloop.learn.step import Stepper, Tally
+from prefloop.learn.values import Logps
+from prefloop.learn.views import Views
+from prefloop.types import Response
+
+
+class RewardLearner:
+    """Trains a `models.reward.RewardModel`, and can be stopped and restored between steps.
+
+    The mean loss over rows and heads, plus anchor/2 a row times the squared distance of the heads'
+    weights from where they began (a Gaussian prior: members that saw the same rows differ by what
+    the rows leave open), plus what `views` adds.
+    """
+
+    def __init__(
+        self, model: Any, loss: Loss, settings: Reward, *, views: Views | None = None
+    ) -> None:
+        self.model, self.settings, self.views = model, settings, views
+        self.head = model.head
+        self.began: Tensor = self.head.weight.detach().clone()
+        self.rows = 1
+        device = self.head.weight.device
+        self.stepper = Stepper(
+            says=self._scores,
+            optimizer=adamw(self.trained, settings, self._scales),
+            objective=Objective(loss),
+            budget=settings.tokens,
+            max_grad_norm=settings.max_grad_norm,
+            autocast=autocast(settings.precision, device),
+            heads=self.head.weight.shape[0],
+            also=self._also,
+        )
+
+    @property
+    def trained(self) -> Trained:
+        """The reward model, and the encoder of views where there is one."""
+        views = self.views.trained if self.views else {}
+        return {"": self.model.model, **views}
+
+    @property
+    def _scales(self) -> dict[str, float]:
+        return {"views": self.settings.views_lr / self.settings.lr}
+
+    def steps(self, rows: Sequence[Row], plan: Plan, *, done: int = 0) -> Iterator[Tally]:
+        """Take the plan's steps from number `done` on, yielding each one's tally."""
+        self.rows, total = len(rows), len(plan.batches)
+        for number in range(done, total):
+            if self.views is not None:
+                self.views.turn(number)
+            chosen = [rows[i] for i in plan.batches[number]]
+            lr = learning_rate(self.settings, number, total)
+            yield self.stepper.step(chosen, Facts(ref={}), lr)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The optimizer's moments, by parameter name, and where the heads began."""
+        moments = state_tensors(self.stepper.optimizer, self.trained)
+        return moments | {"began/head": self.began.clone()}
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put them back."""
+        moments = {k: v for k, v in tensors.items() if not k.startswith("began/")}
+        load_state_tensors(self.stepper.optimizer, self.trained, moments)
+        self.began.copy_(tensors["began/head"])
+
+    def _scores(self, responses: Sequence[Response]) -> Logps:
+        place = {r.id: i for i, r in enumerate(responses)}
+        return Logps(values=self.model.scores(responses), place=place)
+
+    def _also(self) -> dict[str, float]:
+        """The gradient of the prior, and of the views."""
+        said = {}
+        if self.settings.anchor:
+            pull = (self.head.weight - self.began).square().sum()
+            value = self.settings.anchor / (2 * self.rows) * pull
+            value.backward()
+            said["anchor"] = float(value.detach())
+        if self.views is not None:
+            said["views"] = self.views.gradient()
+        return said

@@ -1,0 +1,61 @@
+"""The phases that recipes with a reward model are made of."""
+
+from typing import Any
+
+from prefloop.config import Config, Phase
+from prefloop.recipes._testbed import testbed
+from prefloop.recipes.sft import sft
+
+LABELS = 1536
+"""answers the first reward model learns from, unless `ask.labels` says otherwise"""
+_KEPT = ("data.", "measure.", "ask.oracle", "sample.max_new_tokens")
+_SMALL = {
+    "sample.top_p": 1.0,
+    "sample.prompts": 256,
+    "learn.lr": 1e-4,
+    "learn.batch": 64,
+    "credit.beta": 0.05,
+    "reward.lr": 3e-4,
+    "reward.epochs": 3,
+    "reward.weight_decay": 0.1,
+}
+"""on the embedded model: policy gradients need its own law, and small models take large steps"""
+
+
+def embedded(config: Config) -> dict[str, Any]:
+    """Defaults for the embedded model; nothing for the user's own."""
+    found = testbed(config)
+    return {k: v for k, v in found.items() if k.startswith(_KEPT)} | (_SMALL if found else {})
+
+
+def imitation(config: Config) -> list[Phase]:
+    """Supervised fine-tuning first, where there is a file for it; its policy is then π₀."""
+    if config.data.completions is None:
+        return []
+    phases = sft(config.override({"rounds": None, **_own_loss("sft")}))
+    return [Phase(name=p.name, rounds=p.rounds, config=p.config, anchors=True) for p in phases]
+
+
+def collected(config: Config) -> Phase:
+    """Pairs of π₀'s samples to the oracle, and a reward model trained on its answers."""
+    settings = {
+        "sample.sources": {"policy": 2},
+        "sample.prompts": config.ask.labels or LABELS,
+        "explore.rule": {"name": "on_policy"},
+        "explore.scorer": None,
+        "reward.views": None,
+    }
+    asked = config.with_defaults(embedded(config)).override(settings)
+    return Phase(name="reward", rounds=1, config=asked, learns="reward")
+
+
+def climbed(config: Config, settings: dict[str, Any], *, name: str = "policy") -> Phase:
+    """The policy climbs a reward on its own samples; nobody is asked."""
+    defaults = {"sample.sources": {"policy": 1}, **settings, **embedded(config)}
+    chosen = config.with_defaults(defaults).override({"ask.labels": None})
+    return Phase(name=name, rounds=config.rounds or 12, config=chosen, asks=False)
+
+
+def _own_loss(name: str) -> dict[str, Any]:
+    """What of the policy's later training an earlier phase must not take over."""
+    return {"learn.loss": {"name": name}, "learn.rows": "all", "learn.replay": 0.0}

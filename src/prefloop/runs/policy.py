@@ -1,0 +1,160 @@
+"""Train the policy: on answers, on single responses, or on what its samples were worth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from prefloop import plugins
+from prefloop.batches import PairLogps, TokenLogps
+from prefloop.config import ConfigError, Learn
+from prefloop.learn.facts import Row, responses_of
+from prefloop.learn.learner import Learner, Plan
+from prefloop.models.load import load_weights
+from prefloop.models.reward import RewardModel
+from prefloop.runs.facts import Gathering
+from prefloop.runs.keep import kept
+from prefloop.runs.leg import Leg, commit_plan
+from prefloop.runs.session import Session
+from prefloop.runs.wants import needs, with_beta
+from prefloop.types import Preference
+
+
+@dataclass(kw_only=True)
+class PolicyLearning:
+    """A round of policy training, restartable between optimizer steps."""
+
+    session: Session
+    _learners: dict[str, Learner] = field(default_factory=dict)
+
+    def __call__(self, round: int, preferences: Sequence[Preference]) -> dict[str, Any]:
+        session, settings = self.session, self.session.phase(round).config.learn
+        learner = self._learner(round)
+        rows = self._rows(round, preferences, learner)
+        plan = Plan.of(len(rows), settings, session.config.seed, round)
+        facts = Gathering(session=session, round=round, learner=learner)(rows, plan)
+        commit_plan(session, round, plan, rows)
+        leg = self._leg(round, learner)
+        if not leg.resume():
+            self._begin(round, learner)
+        session.watch.begin(round, "learn", len(plan.batches), "steps")
+        session.watch.advance(leg.done)
+        for step in learner.steps(rows, facts, plan, done=leg.done):
+            leg.took(step, last=leg.done + 1 == len(plan.batches))
+        if session.knowledge is not None:
+            session.knowledge.learn(session.ledger.preferences(round))
+        leg.finish(leg.trained)
+        first = [rows[i] for i in plan.batches[0]]
+        known = _starts_at_reference(round, settings) and _is_pairwise(learner)
+        expected = learner.loss_at_reference(first, facts) if known else None
+        return _metrics(rows, leg) | dict(facts.said) | {"loss_expected_first": expected}
+
+    def _leg(self, round: int, learner: Learner) -> Leg:
+        knowledge = self.session.knowledge
+        trained: dict[str, nn.Module] = {"weights": learner.policy.model}
+        if learner.critic is not None:
+            trained["critic"] = learner.critic.model
+        also: Mapping[str, Mapping[str, Tensor]] = {}
+        return Leg(
+            session=self.session,
+            round=round,
+            learner=learner,
+            trained=trained,
+            also=lambda: also if knowledge is None else {"knowledge": knowledge.state_dict()},
+            detail={"beta": learner.beta},
+        )
+
+    def _begin(self, round: int, learner: Learner) -> None:
+        """Go back where the settings say so: to π₀'s weights, to an optimizer without a past.
+
+        A policy gradient's rounds are one optimisation: they go back at the beginning of a phase.
+        """
+        settings = self.session.phase(round).config.learn
+        by_token = learner.objective.family is TokenLogps
+        if settings.init_from == "pi0" and (not by_token or self.session.offset(round) == 0):
+            load_weights(self.session.policy.model, dict(self.session.origin_weights(round)))
+        if settings.optimizer == "fresh":
+            learner.load_state_dict({})
+
+    def _learner(self, round: int) -> Learner:
+        """One learner per phase, so that its optimizer lives on between rounds."""
+        phase = self.session.phase(round)
+        if phase.name not in self._learners:
+            part = phase.config.learn.loss
+            loss = plugins.build("losses", part.name, part.options)
+            learner = Learner(
+                self.session.policy,
+                loss,
+                phase.config.learn,
+                with_beta("bonuses", phase.config.learn.bonus, phase.config.learn),
+                critic=self._critic(round),
+                temperature=phase.config.sample.temperature,
+            )
+            learner.beta = phase.config.credit.beta
+            if self.session.offset(round) > 0:
+                self._restore(learner, round - 1)
+            self._learners = {phase.name: learner}
+        return self._learners[phase.name]
+
+    def _restore(self, learner: Learner, round: int) -> None:
+        """What the learner knew at the end of a round."""
+        point = self.session.checkpoints.load(round)
+        learner.load_state_dict(point.optimizer)
+        learner.beta = point.detail["beta"]
+        if learner.critic is not None:
+            load_weights(learner.critic.model, dict(point.parts["critic"]))
+
+    def _critic(self, round: int) -> RewardModel | None:
+        """For a loss that needs values: the reward model copied, or the policy with a zero head."""
+        config = self.session.phase(round).config
+        if "value" not in needs("losses", config.learn.loss):
+            return None
+        if config.credit.critic == "zero":
+            return RewardModel.of(self.session.policy, zero=True)
+        reward: RewardModel = self.session.reward
+        return reward.critic()
+
+    def _rows(self, round: int, preferences: Sequence[Preference], learner: Learner) -> list[Row]:
+        """What the round learns from, in committed order: answers, or single responses."""
+        settings = self.session.phase(round).config.learn
+        back = {"all": round, "latest": 1, "window": settings.window}[settings.data]
+        rows: list[Row] = []
+        for earlier in range(max(1, round - back + 1), round):
+            rows += self._committed(earlier, learner)
+        rows += preferences or self._committed(round, learner)
+        if not rows:
+            raise ConfigError(
+                f"round {round} has no answers to learn from; look at ask.oracle and ask.labels"
+            )
+        return rows
+
+    def _committed(self, round: int, learner: Learner) -> Sequence[Row]:
+        ledger = self.session.ledger
+        if _is_pairwise(learner) or ledger.queries(round):
+            return ledger.preferences(round)
+        return kept(self.session, round)
+
+
+def _is_pairwise(learner: Learner) -> bool:
+    return learner.objective.family is PairLogps
+
+
+def _starts_at_reference(round: int, settings: Learn) -> bool:
+    """Does the round begin with π = π_ref, so that its first loss is known?"""
+    return round == 1 or settings.reference == settings.init_from
+
+
+def _metrics(rows: Sequence[Row], leg: Leg) -> dict[str, Any]:
+    pairs = [row for row in rows if isinstance(row, Preference)]
+    ties = sum(row.p == 0.5 for row in pairs)
+    prompts = {r.prompt.id for row in rows for r in responses_of(row)}
+    return {
+        **leg.tally.means(),
+        "loss_first": leg.first["loss"],
+        "ratio_off_first": leg.first.get("ratio_off"),
+        "rows": len(rows),
+        "rows_prompts": len(prompts),
+        "ties": ties / len(pairs) if pairs else None,
+        "tokens_trained": leg.tally.tokens,
+    }

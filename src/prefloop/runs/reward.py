@@ -1,0 +1,193 @@
+"""Train a reward model on the run's answers, and keep it as an ordinary folder."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from prefloop import plugins
+from prefloop.config import ConfigError
+from prefloop.learn.learner import Plan
+from prefloop.learn.reward import RewardLearner
+from prefloop.learn.views import Views
+from prefloop.measure.intervals import mean_interval
+from prefloop.models.load import load_weights
+from prefloop.models.reward import RewardModel
+from prefloop.models.views import ViewEncoder
+from prefloop.rng import key
+from prefloop.runs.folder import writing
+from prefloop.runs.leg import Leg, commit_plan
+from prefloop.runs.session import Session
+from prefloop.types import Preference, Response
+
+
+@dataclass(kw_only=True)
+class RewardLearning:
+    """A round of reward training, restartable between optimizer steps; the policy stays."""
+
+    session: Session
+
+    def __call__(self, round: int, preferences: Sequence[Preference]) -> dict[str, Any]:
+        session, settings = self.session, self.session.phase(round).config.reward
+        rows, held = self._rows(round)
+        model = start(session, round)
+        views = self._views(round, model)
+        loss = plugins.build("losses/reward", settings.loss.name, settings.loss.options)
+        learner = RewardLearner(model, loss, settings, views=views)
+        plan = Plan.of(len(rows), settings, session.config.seed, round)
+        commit_plan(session, round, plan, [*rows])
+        leg = self._leg(round, learner)
+        leg.resume()
+        session.watch.begin(round, "reward", len(plan.batches), "steps")
+        session.watch.advance(leg.done)
+        for step in learner.steps(rows, plan, done=leg.done):
+            leg.took(step, last=leg.done + 1 == len(plan.batches))
+        model.normalise(self._samples(round))
+        session.reward, session.reward_version = model, round
+        self._publish(round, model)
+        leg.detail = {"shift": model.shift, "gain": model.gain}
+        leg.finish({"reward": model.model})
+        return _metrics(rows, leg) | self._measured(model, held)
+
+    def _leg(self, round: int, learner: RewardLearner) -> Leg:
+        trained: dict[str, nn.Module] = {"reward": learner.model.model}
+        if learner.views is not None:
+            trained["views"] = learner.views.encoder
+        return Leg(session=self.session, round=round, learner=learner, trained=trained)
+
+    def _rows(self, round: int) -> tuple[list[Preference], list[Preference]]:
+        """(to learn from, to measure by): the answers of all reward rounds so far, or this one's.
+
+        What a run said to itself measures nothing.
+        """
+        session, settings = self.session, self.session.phase(round).config.reward
+        rounds = range(1, round + 1) if settings.data == "all" else range(round, round + 1)
+        mine = [r for r in rounds if session.phase(r).learns == "reward"]
+        rows = [row for r in mine for row in session.ledger.preferences(r)]
+        asked = {r: session.phase(r).config.ask.oracle for r in mine}
+        told = {r for r, oracle in asked.items() if oracle and oracle.name == "asserted"}
+        held = [r for r in rows if _round_of(r) not in told and self._is_held(r, settings.holdout)]
+        names = {row.query.id for row in held}
+        return _usable([row for row in rows if row.query.id not in names], round), held
+
+    def _is_held(self, row: Preference, share: float) -> bool:
+        return key(self.session.config.seed, "reward", row.query.prompt.id) / 2**63 < share
+
+    def _views(self, round: int, model: RewardModel) -> Views | None:
+        settings = self.session.phase(round).config.reward
+        if settings.views is None:
+            return None
+        groups: dict[str, list[Response]] = {}
+        for response in self.session.ledger.responses(round, "train"):
+            groups.setdefault(response.prompt.id, []).append(response)
+        seed = key(self.session.config.seed, "views", round)
+        return Views(
+            model=model,
+            encoder=ViewEncoder(model.head.in_features, seed=seed).to(model.head.weight),
+            loss=plugins.build("losses/views", settings.views.name, settings.views.options),
+            groups=list(groups.values()),
+            weight=settings.views_weight,
+            batch=settings.views_batch,
+            seed=self.session.config.seed,
+            round=round,
+        )
+
+    def _samples(self, round: int) -> list[Response]:
+        """Samples of π₀ on held-out prompts; where there are none, the round's own."""
+        drawn = self.session.ledger.responses(self.session.anchor(round), "eval")
+        return drawn or self.session.ledger.responses(round, "train")
+
+    def _publish(self, round: int, model: RewardModel) -> None:
+        """An ordinary sequence-classification folder, whole or not at all."""
+        folder = self.session.folder.rewards / f"round-{round:04d}"
+        part = folder.with_name(folder.name + ".part")
+        with writing(folder):
+            shutil.rmtree(part, ignore_errors=True)
+            model.save(part)
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+
+    def _measured(self, model: RewardModel, held: Sequence[Preference]) -> dict[str, Any]:
+        """How often it ranks a held-out pair as its answer did; answers that tie say nothing."""
+        decided = [row for row in held if row.p != 0.5]
+        if not decided:
+            return {"reward_accuracy": None, "reward_held_out": 0}
+        with torch.no_grad():
+            a = model.scores([row.query.a for row in decided]).mean(1).tolist()
+            b = model.scores([row.query.b for row in decided]).mean(1).tolist()
+        right = [
+            0.5 if x == y else float((x > y) == (row.p > 0.5))
+            for row, x, y in zip(decided, a, b, strict=True)
+        ]
+        found = mean_interval(right)
+        return {
+            "reward_accuracy": found.value,
+            "reward_accuracy_low": max(0.0, found.low),
+            "reward_accuracy_high": min(1.0, found.high),
+            "reward_held_out": len(right),
+        }
+
+
+def start(session: Session, round: int) -> RewardModel:
+    """Where a reward round begins: a backbone with a fresh head, or the reward model there is."""
+    settings = session.phase(round).config.reward
+    if settings.init_from == "previous" and session.reward is not None:
+        found: RewardModel = session.reward
+        return found
+    seed = key(session.config.seed, "reward", round)
+    if settings.path is not None:
+        return RewardModel.load(
+            settings.path,
+            settings=session.config.model,
+            fresh=settings.heads,
+            seed=seed,
+            aggregate=settings.aggregate,
+            tokens=settings.tokens,
+        )
+    with session.origin(round).opened() as policy:
+        return RewardModel.of(policy, heads=settings.heads, seed=seed, aggregate=settings.aggregate)
+
+
+def restore(session: Session, done: int) -> None:
+    """The reward model of the last reward round among those that are done, if there is one."""
+    rounds = [r for r in range(1, done + 1) if session.phase(r).learns == "reward"]
+    for round in rounds[-1:]:
+        point = session.checkpoints.load(round)
+        model = start(session, round)
+        load_weights(model.model, dict(point.parts["reward"]))
+        model.shift, model.gain = point.detail["shift"], point.detail["gain"]
+        session.reward, session.reward_version = model, round
+
+
+def _usable(rows: list[Preference], round: int) -> list[Preference]:
+    """ConfigError where there is nothing, or nothing but ties, to learn from."""
+    if not rows:
+        raise ConfigError(
+            f"round {round} trains a reward model, but no answer was given so far; look at "
+            "ask.oracle, ask.labels and reward.holdout"
+        )
+    if all(row.p == 0.5 for row in rows):
+        raise ConfigError(
+            f"all {len(rows)} answers that round {round}'s reward model would learn from are ties, "
+            "which say nothing of what is better; look at ask.oracle"
+        )
+    return rows
+
+
+def _round_of(row: Preference) -> int:
+    """The round that asked, by the query's name in the ledger."""
+    return int(row.query.id[1:].partition(".")[0])
+
+
+def _metrics(rows: Sequence[Preference], leg: Leg) -> dict[str, Any]:
+    return {
+        **leg.tally.means(),
+        "loss_first": leg.first["loss"],
+        "rows": len(rows),
+        "rows_prompts": len({row.query.prompt.id for row in rows}),
+        "ties": sum(row.p == 0.5 for row in rows) / len(rows),
+        "tokens_trained": leg.tally.tokens,
+    }
