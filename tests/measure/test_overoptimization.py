@@ -14,6 +14,7 @@ from prefloop.measure.overoptimization import (
     fit_interval,
     percentiles,
     regressional,
+    resampled,
 )
 
 DISTANCES = np.sqrt([0.0, 0.2, 0.64, 1.3, 2.0, 4.0, 8.0])
@@ -89,7 +90,7 @@ def test_intervals_cover_the_law_at_about_their_level(kind):
             Law(kind=kind, alpha=1 + rng.normal(), beta=0.3 + 0.3 * rng.normal()) for _ in "x" * 40
         ]
         curves = [(DISTANCES, [law.at(d) + 0.1 * rng.normal() for d in DISTANCES]) for law in laws]
-        found = fit_interval(curves, kind, rng, draws=200)
+        found = fit_interval(curves, kind, resampled(rng, len(curves), draws=200))
         assert found.law == fit(curves, kind)
         covered += [found.alpha.low < 1 < found.alpha.high, found.beta.low < 0.3 < found.beta.high]
     assert (covered / trials > 0.88).all() and (covered / trials < 0.99).all()
@@ -98,7 +99,7 @@ def test_intervals_cover_the_law_at_about_their_level(kind):
 def test_seeds_that_got_to_different_places_are_fitted_together():
     law = Law(kind="rl", alpha=0.8, beta=0.2)
     curves = [(far, [law.at(d) for d in far]) for far in ([0.0, 0.5, 1.1], [0.7, 2.0], [3.0])]
-    found = fit_interval(curves, "rl", np.random.default_rng(0), draws=200)
+    found = fit_interval(curves, "rl", resampled(np.random.default_rng(0), 3, draws=200))
     assert (found.law.alpha, found.law.beta) == pytest.approx((0.8, 0.2))
     assert found.distance.value == pytest.approx(law.peak.distance)
     assert found.reward.low <= law.peak.reward <= found.reward.high + 1e-9
@@ -137,14 +138,15 @@ def test_the_crossings_interval_covers_it():
     for _ in range(100):
         rows = (rng.random((150, 4)) < chance).astype(float)
         rows[::10, 3] = np.nan
-        found = farthest_accurate_kl_interval(path, rows, rng, draws=200)
+        found = farthest_accurate_kl_interval(path, rows, resampled(rng, 150, draws=200))
         inside += found.low <= truth <= found.high
     assert 86 <= inside <= 100
 
 
 def test_what_is_never_crossed_is_infinitely_far():
     rows = np.tile([0.9, 0.8], (10, 1))
-    found = farthest_accurate_kl_interval([0, 1], rows, np.random.default_rng(0), draws=20)
+    counts = resampled(np.random.default_rng(0), 10, draws=20)
+    found = farthest_accurate_kl_interval([0, 1], rows, counts)
     assert found == (inf, inf, inf)
 
 
@@ -169,3 +171,23 @@ def test_regression_to_the_mean_is_the_conditional_mean():
 
 def test_percentiles_take_infinities():
     assert percentiles([1.0, 2.0, inf, inf], 0.5) == (1.0, inf)
+
+
+def test_seeds_and_prompts_are_both_drawn():
+    """Variance of a grand mean with an effect of each: that of both, as over fresh worlds."""
+    rng, seeds, prompts = np.random.default_rng(5), 6, 30
+    truth, found = [], []
+    for _ in range(300):
+        rows = rng.normal(size=(seeds, 1)) + rng.normal(size=(1, prompts))
+        truth.append(rows.mean())
+        counts = resampled(rng, seeds * prompts, groups=seeds, draws=60)
+        assert (counts.sum(1) == seeds * prompts).all()
+        found.append(np.var(counts @ rows.flatten() / (seeds * prompts)))
+    shrunk = 1 / seeds * (1 - 1 / seeds) + 1 / prompts * (1 - 1 / prompts)
+    assert np.var(truth) == pytest.approx(1 / seeds + 1 / prompts, rel=0.25)
+    assert np.mean(found) == pytest.approx(shrunk, rel=0.1)
+
+
+def test_groups_of_different_sizes_are_refused():
+    with pytest.raises(ValueError, match="as many in each of 2 groups, got 3"):
+        resampled(np.random.default_rng(0), 3, groups=2)

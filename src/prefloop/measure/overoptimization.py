@@ -9,12 +9,13 @@ from math import inf, log
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int, Real
 
 from prefloop.measure.intervals import Interval
 
 Kind = Literal["best_of_n", "rl"]
 Points = Sequence[float | int] | Float[np.ndarray, " point"]
+Counts = Int[np.ndarray, "draw row"]
 Curve = tuple[Points, Points]
 """distances and rewards of one prompt, or of one seed"""
 
@@ -77,27 +78,15 @@ def fit(curves: Sequence[Curve], kind: Kind) -> Law:
     return Law(kind=kind, **_solved(bent.sum(0), pulled.sum(0)))
 
 
-def fit_interval(
-    curves: Sequence[Curve],
-    kind: Kind,
-    rng: np.random.Generator,
-    *,
-    draws: int = 1000,
-    level: float = 0.95,
-) -> Fitted:
-    """The same, with percentile intervals from curves drawn with replacement."""
+def fit_interval(curves: Sequence[Curve], kind: Kind, counts: Counts) -> Fitted:
+    """The same, with 95 % percentile intervals from the curves as often as `counts` has them."""
     bent, pulled = _normal_equations(curves, kind)
     law = fit(curves, kind)
-    counts = rng.multinomial(len(curves), np.full(len(curves), 1 / len(curves)), size=draws)
-    laws = [
-        Law(kind=kind, **_solved(one, other))
-        for one, other in zip(
-            np.tensordot(counts, bent, 1), np.tensordot(counts, pulled, 1), strict=True
-        )
-    ]
+    sums = np.tensordot(counts, bent, 1), np.tensordot(counts, pulled, 1)
+    laws = [Law(kind=kind, **_solved(one, other)) for one, other in zip(*sums, strict=True)]
 
     def within(of: Callable[[Law], float]) -> Interval:
-        return Interval(of(law), *percentiles([of(one) for one in laws], level))
+        return Interval(of(law), *percentiles([of(one) for one in laws]))
 
     return Fitted(
         law=law,
@@ -130,26 +119,37 @@ def farthest_accurate_kl(kl: Points, accuracy: Points, threshold: float = 0.75) 
 
 
 def farthest_accurate_kl_interval(
-    kl: Points,
-    accuracies: Float[np.ndarray, "row point"],
-    rng: np.random.Generator,
-    *,
-    threshold: float = 0.75,
-    draws: int = 1000,
-    level: float = 0.95,
+    kl: Points, accuracies: Float[np.ndarray, "row point"], counts: Counts, threshold: float = 0.75
 ) -> Interval:
-    """The same of the rows' mean, rows (prompts) drawn with replacement; ∞ for never crossed.
+    """The same of the rows' mean, with a 95 % percentile interval; ∞ for never crossed.
 
     NaN is a row in which there was nothing to compare.
     """
 
-    def crossing(rows: Float[np.ndarray, "row point"]) -> float:
-        found = farthest_accurate_kl(kl, np.nanmean(rows, 0), threshold)
+    def crossing(weights: Real[np.ndarray, " row"]) -> float:
+        known = ~np.isnan(accuracies) * weights[:, None]
+        means = (known * np.nan_to_num(accuracies)).sum(0) / known.sum(0)
+        found = farthest_accurate_kl(kl, means, threshold)
         return inf if found is None else found
 
-    size = len(accuracies)
-    drawn = [crossing(accuracies[rng.integers(size, size=size)]) for _ in range(draws)]
-    return Interval(crossing(accuracies), *percentiles(drawn, level))
+    drawn = [crossing(weights) for weights in counts]
+    return Interval(crossing(np.ones(len(accuracies))), *percentiles(drawn))
+
+
+def resampled(
+    rng: np.random.Generator, rows: int, *, groups: int = 1, draws: int = 1000
+) -> Int[np.ndarray, "draw row"]:
+    """How often each row is drawn when so many are drawn with replacement, `draws` times.
+
+    Rows that stand in for two samples at once (each of `groups` seeds on the same prompts, seed
+    after seed) are drawn by both: a seed's rows together, and a prompt's together.
+    """
+    each = rows // groups
+    if each * groups != rows:
+        raise ValueError(f"rows must be as many in each of {groups} groups, got {rows} in all")
+    inner = rng.multinomial(each, np.full(each, 1 / each), size=draws)
+    outer = rng.multinomial(groups, np.full(groups, 1 / groups), size=draws)
+    return np.asarray((outer[:, :, None] * inner[:, None, :]).reshape(draws, rows))
 
 
 def regressional(

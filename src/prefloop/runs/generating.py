@@ -34,7 +34,7 @@ class Request:
     model: str
     """a model folder or hub id, a run folder, or `testbed`"""
     prompts: str
-    """a file with a column `prompt`, or `testbed`"""
+    """a file with a column `prompt`, `testbed`, or `testbed:train` for those that runs learn on"""
     n: int = 1
     """responses kept for each prompt"""
     best_of: int | None = None
@@ -237,8 +237,9 @@ def _scorer(request: Request, device: str) -> Scorer | None:
 
 
 def _prompts(request: Request) -> list[Prompt]:
-    if request.prompts == "testbed":
-        rows: Any = [{"prompt": text} for text in testbed.prompts("eval")][: request.limit]
+    if request.prompts in ("testbed", "testbed:train"):
+        split = "train" if request.prompts.endswith("train") else "eval"
+        rows: Any = [{"prompt": text} for text in testbed.prompts(split)][: request.limit]
     else:
         rows = read_rows(request.prompts, request.limit)
     found = list(importing.prompts(rows))
