@@ -1,12 +1,20 @@
 """Sequence-classification models from a folder, with their own tokenizer and template."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
 import tiny
+from models.families import build
+from prefloop.models.load import Loaded
+from prefloop.models.reward import RewardModel as Trained
+from prefloop.models.transformer import TransformerPolicy
 from prefloop.oracles._errors import OracleError
 from prefloop.oracles.reward_model import RewardModel
+from prefloop.store.text import Encoder
 from prefloop.types import Missing, Prompt, Response
 from worlds import response
 
@@ -182,6 +190,69 @@ class TestSeveralLabels:
         expected = model(input_ids=ids).logits[0].tolist()
         found = [RewardModel(path=path, label=i).score(RESPONSES[:1])[0] for i in range(2)]
         assert found == pytest.approx(expected, abs=1e-5)
+
+
+class TestTrainedHere:
+    """A folder that prefloop trained is read as it was trained."""
+
+    @pytest.fixture(params=["pad of its own", "pad is EOS"])
+    def tokenizer(self, request):
+        return tiny.tokenizer(
+            **({} if request.param == "pad of its own" else {"pad_token": "</s>"})
+        )
+
+    @pytest.mark.parametrize("aggregate", ["mean", "min", "lower"])
+    @pytest.mark.parametrize("template", [None, tiny.CHAT])
+    def test_its_scores_are_those_of_the_run(self, tmp_path, tokenizer, template, aggregate):
+        tokenizer.chat_template = template
+        reward, asked = trained(tokenizer, heads=3, aggregate=aggregate)
+        reward.save(tmp_path)
+        found = RewardModel(path=str(tmp_path)).score(asked)
+        assert found == pytest.approx(reward.score(asked), abs=1e-5)
+        assert np.mean(found) == pytest.approx(0, abs=1e-5)
+        assert np.std(found) == pytest.approx(1, abs=1e-5)
+
+    def test_a_response_that_was_cut_off_has_no_end(self, tmp_path, tokenizer):
+        reward, (first, *_) = trained(tokenizer)
+        reward.save(tmp_path)
+        cut = replace(first, tokens=first.tokens[:-1], finished=False)
+        found = RewardModel(path=str(tmp_path)).score([cut])
+        assert found == pytest.approx(reward.score([cut]), abs=1e-5)
+        assert found != pytest.approx(reward.score([first]), abs=1e-3)
+
+    def test_a_single_head_needs_no_label(self, tmp_path, tokenizer):
+        reward, asked = trained(tokenizer)
+        reward.save(tmp_path)
+        assert RewardModel(path=str(tmp_path)).score(asked) == pytest.approx(
+            reward.score(asked), abs=1e-5
+        )
+
+    def test_one_member_of_an_ensemble_can_be_named(self, tmp_path, tokenizer):
+        """Its own rating, before the shift."""
+        reward, asked = trained(tokenizer, heads=3)
+        reward.save(tmp_path)
+        found = RewardModel(path=str(tmp_path), label=1).score(asked)
+        expected = reward.scores(asked)[:, 1] / reward.gain
+        assert found == pytest.approx(expected.tolist(), abs=1e-5)
+
+    def test_an_empty_text_has_no_score(self, tmp_path, tokenizer):
+        trained(tokenizer)[0].save(tmp_path)
+        empty = Response(prompt=Prompt(text="x"), text="")
+        assert RewardModel(path=str(tmp_path)).score([empty]) == [
+            Missing("0 tokens do not lie in 1..64")
+        ]
+
+
+def trained(tokenizer, **options):
+    """A reward model of a policy with this tokenizer, normalised on the responses beside it."""
+    loaded = Loaded(build("llama"), tokenizer, torch.device("cpu"), 64)
+    reward = Trained.of(TransformerPolicy(loaded), **options)
+    encoder, asked = Encoder(tokenizer, context=64), []
+    for one in (r for r in RESPONSES if r.text):
+        prompt, (tokens,) = encoder.encode(one.prompt, one.text)
+        asked.append(replace(one, prompt=prompt, tokens=tokens))
+    reward.normalise(asked)
+    return reward, asked
 
 
 def test_half_precision_scores_are_near_and_still_floats(plain):

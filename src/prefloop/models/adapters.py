@@ -89,7 +89,7 @@ class Wardrobe:
         for name, part in found.items():
             layer, _, kind = name.rpartition(".")
             if layer in worn.off and kind.endswith("_B"):
-                nn.init.zeros_(part.weight if isinstance(part, nn.Module) else part)
+                nn.init.zeros_(getattr(part, "weight", part))
         return found
 
     def _put(self, worn: Worn) -> None:

@@ -1,8 +1,8 @@
 """A causal language model from a Hugging Face folder or hub id, ready to sample and to train."""
 
 import logging
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +12,16 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import (
+    disable_progress_bar,
+    get_verbosity,
+    set_verbosity,
+    set_verbosity_error,
+)
 
 from prefloop import config
 from prefloop.config import ConfigError
+from prefloop.models.lora import adapted, quantization
 
 log = logging.getLogger("prefloop")
 
@@ -228,17 +234,19 @@ def _weights(
 ) -> Any:
     options: dict[str, Any] = {"dtype": _dtype(settings)}
     if settings.adapter == "qlora":
-        options |= {"quantization_config": _quantization(), "device_map": {"": device}}
+        options |= {"quantization_config": quantization(), "device_map": {"": device}}
+    if kind.heads is not None:
+        options["ignore_mismatched_sizes"] = True
     try:
-        model, report = kind.auto.from_pretrained(
-            path,
-            config=architecture,
-            ignore_mismatched_sizes=kind.heads is not None,
-            use_safetensors=True,
-            output_loading_info=True,
-            trust_remote_code=settings.trust_remote_code,
-            **options,
-        )
+        with nullcontext() if kind.heads is None else _quiet():
+            model, report = kind.auto.from_pretrained(
+                path,
+                config=architecture,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=settings.trust_remote_code,
+                **options,
+            )
     except OSError as error:
         raise ConfigError(
             f"{kind.setting} {settings.path!r} has no safetensors weights that can be read; save "
@@ -247,6 +255,17 @@ def _weights(
     _check_complete(report, settings, kind)
     drop_nothing(model)
     return model if settings.adapter == "qlora" else model.to(device)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' warning of a head that is not there, where none is looked for."""
+    before = get_verbosity()
+    set_verbosity_error()
+    try:
+        yield
+    finally:
+        set_verbosity(before)
 
 
 def _check_complete(report: Any, settings: config.Model, kind: Kind) -> None:
@@ -263,50 +282,6 @@ def _dtype(settings: config.Model) -> Any:
     if settings.dtype == "auto":
         return torch.float32 if settings.adapter == "none" else "auto"
     return getattr(torch, settings.dtype)
-
-
-def _quantization() -> Any:
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError:
-        raise ConfigError(
-            "model.adapter 'qlora' needs bitsandbytes, which is not installed; install "
-            "prefloop[qlora], or use adapter: lora"
-        ) from None
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-
-
-def adapted(model: Any, settings: config.Model, task: str | None) -> Any:
-    """The model, frozen, under new adapters that change nothing yet."""
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-
-    if settings.adapter == "qlora":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    listed = [name.strip() for name in settings.lora_targets.split(",")]
-    targets = "all-linear" if listed == ["all-linear"] else listed
-    adapter = LoraConfig(
-        r=settings.lora_rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=0.0,
-        target_modules=targets,
-        task_type=task,
-    )
-    try:
-        with warnings.catch_warnings():  # peft asks transformers by a name that is to be renamed
-            warnings.simplefilter("ignore", FutureWarning)
-            return get_peft_model(model, adapter)
-    except ValueError as error:
-        raise ConfigError(
-            f"model.lora_targets {settings.lora_targets!r} does not fit this model; use "
-            f"all-linear, or names of its linear layers ({_first_line(error)})"
-        ) from None
 
 
 def _check_vocabulary(model: Any, tokenizer: Any, path: str) -> None:

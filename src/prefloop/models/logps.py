@@ -35,7 +35,8 @@ def logits_logps(
     logits: Float[Tensor, "*row vocab"], targets: Int[Tensor, "*row"], temperature: float = 1.0
 ) -> Float[Tensor, "*row"]:
     """log softmax(logits / temperature) at the targets, where a model only hands out its logits."""
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    wide = wide if temperature == 1 else wide / temperature
     return wide.gather(-1, targets[..., None])[..., 0] - wide.logsumexp(-1)
 
 
@@ -104,7 +105,8 @@ def _logits(
     hidden: Tensor, head: Tensor, bias: Tensor | None, wide: torch.dtype, temperature: float
 ) -> Tensor:
     logits = (hidden.to(head.dtype) @ head.T).to(wide)
-    return (logits if bias is None else logits.add_(bias.to(wide))).div_(temperature)
+    logits = logits if bias is None else logits.add_(bias.to(wide))
+    return logits if temperature == 1 else logits.div_(temperature)
 
 
 def _like(gradient: Tensor | None, value: Tensor | None) -> Tensor | None:

@@ -30,7 +30,8 @@ from prefloop.models.heads import (
     read,
     shell,
 )
-from prefloop.models.load import Kind, Loaded, adapted, bare, drop_nothing, merged
+from prefloop.models.load import Kind, Loaded, bare, drop_nothing, merged
+from prefloop.models.lora import adapted
 from prefloop.models.tokens import Reader, reader
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.models.tree import Tree, backbone

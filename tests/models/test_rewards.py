@@ -378,11 +378,13 @@ class TestFolder:
             RewardModel.load(path, settings=here(tmp_path))
 
     @pytest.mark.parametrize("kind", [tiny.language_model, tiny.reward_model])
-    def test_unless_a_fresh_one_is_asked_for(self, tmp_path, kind):
-        """Then a head that is there does not matter."""
+    def test_unless_a_fresh_one_is_asked_for(self, tmp_path, kind, caplog):
+        """Then a head that is there does not matter, and one that is not is no surprise."""
         path = kind(tmp_path)
+        caplog.clear()
         reward = RewardModel.load(path, settings=here(tmp_path), fresh=3, seed=5)
         again = RewardModel.load(path, settings=here(tmp_path), fresh=3, seed=5)
+        assert not caplog.records
         assert torch.equal(reward.head.weight, again.head.weight)
         assert reward.head.weight.shape == (3, 8) and reward.shift == 0
         reward.save(tmp_path / "saved")
