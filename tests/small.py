@@ -150,10 +150,12 @@ Call = int | tuple[Any, ...]
 """which of the calls of a function: the n-th, from 1, or the one whose arguments begin so"""
 
 
-def killed_at(target: str, which: Call, when: str, work: Callable[..., Any], *given: Any) -> None:
+def killed_at(
+    target: str, which: Call, when: str, work: Callable[..., Any], *given: Any, **named: Any
+) -> None:
     """Do the work, and kill this process before or after that call of `module:Class.name`."""
     on_call(target, which, when, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    work(*given)
+    work(*given, **named)
 
 
 def signalled_at(

@@ -384,6 +384,8 @@ class Phase:
     """whether its candidates are put to the oracle"""
     anchors: bool = False
     """its policy is π₀ for the phases after it: what they are measured from and return to"""
+    begins: Literal["pi0", "previous"] = "previous"
+    """the policy that its first round samples: π₀, or where the phase before left it"""
 
 
 def parse(tree: Mapping[str, Any]) -> Config:

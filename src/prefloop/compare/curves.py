@@ -18,9 +18,12 @@ def frontier(rows: Rows) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray,
 
     Sorted by KL, not by round: near its end a run may step back. An estimate below zero counts as
     zero. √KL, because the reward of a policy that moved little is linear in it (Gao et al. 2022,
-    arXiv:2210.10760).
+    arXiv:2210.10760). Of a recipe with several phases it is the last one's way from the start.
     """
-    points = np.array(_known(rows, "kl", "gold_reward_mean")).reshape(-1, 2)
+    way = [
+        row for row in rows if row.get("round") == 0 or row.get("phase") == rows[-1].get("phase")
+    ]
+    points = np.array(_known(way, "kl", "gold_reward_mean")).reshape(-1, 2)
     roots, place = np.unique(np.sqrt(points[:, 0].clip(0)), return_inverse=True)
     count = np.bincount(place, minlength=len(roots))
     return roots, np.bincount(place, points[:, 1], minlength=len(roots)) / count

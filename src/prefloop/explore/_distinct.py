@@ -20,4 +20,5 @@ def distinct(options: Candidates) -> Candidates | None:
         responses=tuple(options.responses[i] for i in places),
         scores=None if options.scores is None else options.scores[:, places],
         features=None if options.features is None else options.features[places],
+        clusters=options.clusters and tuple(options.clusters[i] for i in places),
     )

@@ -22,7 +22,8 @@ def rso(candidates: Candidates, rng: np.random.Generator, *, beta: float = 0.5) 
     if not beta > 0:
         raise ValueError(f"beta must be positive, got {beta}; it is the KL weight aimed for")
     scores = mean_scores(candidates)
-    left, accepted = rng.permutation(len(scores)), []
+    accepted: list[int] = []
+    left = rng.permutation(len(scores))
     while len(accepted) < 2:
         chances = np.exp((scores[left] - scores[left].max()) / beta)
         passes = rng.random(len(left)) < chances

@@ -12,7 +12,8 @@ _KEPT = ("data.", "measure.", "ask.oracle", "sample.max_new_tokens")
 _SMALL = {
     "sample.top_p": 1.0,
     "sample.prompts": 256,
-    "learn.lr": 1e-4,
+    "learn.lr": 3e-4,
+    "learn.epochs": 2,
     "learn.batch": 64,
     "credit.beta": 0.05,
     "reward.lr": 3e-4,
@@ -50,10 +51,11 @@ def collected(config: Config) -> Phase:
 
 
 def climbed(config: Config, settings: dict[str, Any], *, name: str = "policy") -> Phase:
-    """The policy climbs a reward on its own samples; nobody is asked."""
+    """The policy climbs a reward on its own samples, from π₀ on; nobody is asked."""
     defaults = {"sample.sources": {"policy": 1}, **settings, **embedded(config)}
     chosen = config.with_defaults(defaults).override({"ask.labels": None})
-    return Phase(name=name, rounds=config.rounds or 12, config=chosen, asks=False)
+    rounds = config.rounds or 12
+    return Phase(name=name, rounds=rounds, config=chosen, asks=False, begins="pi0")
 
 
 def _own_loss(name: str) -> dict[str, Any]:

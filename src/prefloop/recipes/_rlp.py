@@ -19,8 +19,7 @@ def on_policy(config: Config, again: dict[str, Any], *, asks: bool) -> list[Phas
     phases = [*imitation(config), collected(config), climbed(config, PPO, name="policy 1")]
     for turn in range(2, config.reward.retrainings + 2):
         phases.append(_relearned(phases[-1], again, asks=asks, name=f"reward {turn}"))
-        from_start = {**PPO, "learn.init_from": "pi0"}
-        phases.append(climbed(config, from_start, name=f"policy {turn}"))
+        phases.append(climbed(config, PPO, name=f"policy {turn}"))
     return phases
 
 

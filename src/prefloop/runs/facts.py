@@ -65,7 +65,7 @@ class Gathering:
     @property
     def _began(self) -> Model:
         """The policy as the round began."""
-        return self.session.now(self.round - 1)
+        return self.session.now(self.session.policy.version)
 
     def _reference(self, responses: Sequence[Response]) -> dict[str, float]:
         """log π_ref: of π₀, or of the policy as the round begins. Mismatched pairs are not kept."""

@@ -99,7 +99,7 @@ def _session(
         loaded, precision=config.sample.precision, tokens=config.learn.tokens
     )
     policy.on_tokens = lambda tokens: watch.advance(0, tokens)
-    returns = any(phase.config.learn.init_from == "pi0" for phase in phases)
+    returns = any("pi0" in (phase.config.learn.init_from, phase.begins) for phase in phases)
     session = Session(
         config=config,
         phases=phases,

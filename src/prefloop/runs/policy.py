@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prefloop import plugins
-from prefloop.batches import PairLogps, TokenLogps
+from prefloop.batches import PairLogps
 from prefloop.config import ConfigError, Learn
 from prefloop.learn.facts import Row, responses_of
 from prefloop.learn.learner import Learner, Plan
@@ -66,13 +66,9 @@ class PolicyLearning:
         )
 
     def _begin(self, round: int, learner: Learner) -> None:
-        """Go back where the settings say so: to π₀'s weights, to an optimizer without a past.
-
-        A policy gradient's rounds are one optimisation: they go back at the beginning of a phase.
-        """
+        """Go back where the settings say so: to π₀'s weights, to an optimizer without a past."""
         settings = self.session.phase(round).config.learn
-        by_token = learner.objective.family is TokenLogps
-        if settings.init_from == "pi0" and (not by_token or self.session.offset(round) == 0):
+        if settings.init_from == "pi0":
             load_weights(self.session.policy.model, dict(self.session.origin_weights(round)))
         if settings.optimizer == "fresh":
             learner.load_state_dict({})

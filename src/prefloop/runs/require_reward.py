@@ -11,6 +11,7 @@ def require_reward(phase: Phase, before: Sequence[Phase], parts: Mapping[str, An
     """ConfigError where rewards are wanted and there are none, or the samples are not the law's."""
     _require_scorer(phase, before, parts)
     if phase.learns == "reward":
+        _require_heads(phase)
         _require_views(phase)
     elif "reward" in needs("losses", phase.config.learn.loss):
         _require_law(phase)
@@ -57,6 +58,11 @@ def _require_law(phase: Phase) -> None:
             f"learn.loss={learn.loss.name} learns from the policy's own samples alone, got "
             f"sample.sources={sample.sources}; set sample.sources={{policy: 1}}"
         )
+    if learn.init_from != "previous":
+        raise ConfigError(
+            f"learn.loss={learn.loss.name} goes on from the policy that drew the samples, got "
+            f"learn.init_from={learn.init_from}; set previous"
+        )
     if learn.data != "latest" or learn.rows != "all" or learn.replay:
         raise ConfigError(
             f"learn.loss={learn.loss.name} learns from all of a round's own samples, got "
@@ -80,6 +86,16 @@ def _require_baseline(phase: Phase) -> None:
         raise ConfigError(
             f"credit.estimator=leave_one_out compares a sample with the prompt's others, got "
             f"sample.sources={{policy: {each}}}; set at least 2"
+        )
+
+
+def _require_heads(phase: Phase) -> None:
+    """Several heads where one number is made of them."""
+    reward = phase.config.reward
+    if reward.aggregate != "mean" and reward.heads < 2:
+        raise ConfigError(
+            f"reward.aggregate={reward.aggregate} is of an ensemble, got reward.heads=1; set "
+            "reward.heads=4 or so, or reward.aggregate=mean"
         )
 
 

@@ -146,6 +146,7 @@ def start(session: Session, round: int) -> RewardModel:
             seed=seed,
             aggregate=settings.aggregate,
             tokens=settings.tokens,
+            reads=session.policy.loaded.tokenizer,
         )
     with session.origin(round).opened() as policy:
         return RewardModel.of(policy, heads=settings.heads, seed=seed, aggregate=settings.aggregate)

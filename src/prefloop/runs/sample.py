@@ -27,6 +27,8 @@ class Sampling:
         """The round's candidates, grouped by prompt, drawn now or read back."""
         session, settings = self.session, self.session.phase(round).config.sample
         total = self._total(round, settings)
+        if session.ledger.finished(round, "learn") is None:
+            session.settle(round)
         session.watch.begin(round, "sample", total, "prompts")
         each = sum(settings.sources.values())
         with session.policy.rollouts():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prefloop import plugins
 from prefloop.config import Config, ConfigError, Part, Phase
+from prefloop.models.load import load_weights
 from prefloop.models.references import Reference, Stored
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.runs.checkpoints import Checkpoints
@@ -22,7 +23,7 @@ from prefloop.store.ledger import Ledger
 from prefloop.store.text import Encoder
 from prefloop.types import Missing, Response, Source
 
-_OWN = ("recorded", "learned")
+_OWN = ("recorded", "learned", "asserted")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,12 @@ class Session:
         """What was trained, as π₀ had it."""
         anchor = self.anchor(round)
         return self._stored(anchor).weights if anchor else self.start
+
+    def settle(self, round: int) -> None:
+        """Put the policy where the round's samples come from: a phase may go back to π₀."""
+        if self.phase(round).begins == "pi0" and self.offset(round) == 0:
+            load_weights(self.policy.model, dict(self.origin_weights(round)))
+            self.policy.version = self.anchor(round)
 
     def now(self, round: int) -> Model:
         """The policy as it stands, which is the policy after `round`."""

@@ -1,0 +1,242 @@
+"""Recipes that learn a reward, climb one, or imitate the best by one."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+import pytest
+from transformers import AutoModelForSequenceClassification
+
+import small
+from prefloop.config import ConfigError, Model, parse
+from prefloop.models.reward import RewardModel
+from prefloop.runs import Given, Result, run
+from prefloop.runs.open import phases_of
+from prefloop.store.ledger import Ledger
+from prefloop.types import Query, Response
+
+ME = "test_reward_recipes"
+COMPLETIONS = [{"prompt": p, "completion": " seen"} for p in small.PROMPTS]
+SETTINGS: dict[str, Any] = {
+    key: small.SETTINGS[key]
+    for key in small.SETTINGS
+    if key.split(".")[0] in ("model", "measure", "checkpoint")
+} | {
+    "rounds": 2,
+    "sample.max_new_tokens": 6,
+    "sample.precision": "float32",
+    "sample.prompts": 8,
+    "ask.labels": 8,
+    "learn.precision": "float32",
+    "learn.lr": 3e-3,
+    "learn.batch": 8,
+    "learn.epochs": 2,
+    "reward.precision": "float32",
+    "reward.lr": 1e-2,
+    "reward.epochs": 3,
+    "reward.batch": 4,
+    "reward.holdout": 0.0,
+}
+
+
+def share_of_e(responses: Sequence[Response]) -> list[float]:
+    """A scorer for which every "e" counts."""
+    return [r.text.count("e") / max(1, len(r.text)) for r in responses]
+
+
+def likes_e(queries: Sequence[Query]) -> list[float]:
+    """An oracle for which every "e" counts."""
+    gaps = [q.a.text.count("e") - q.b.text.count("e") for q in queries]
+    return [1.0 if gap > 0 else 0.0 if gap < 0 else 0.5 for gap in gaps]
+
+
+def likes_short(queries: Sequence[Query]) -> list[float]:
+    """An oracle that never ties."""
+    return [float(q.a.text < q.b.text) for q in queries]
+
+
+def made(
+    recipe: str, model: str, out: Path, settings: Mapping[str, Any] | None = None, **given: Any
+) -> Result:
+    """A run of the recipe."""
+    data = given.pop("data", Given(prompts=small.PROMPTS, eval_prompts=small.HELD))
+    chosen = {**SETTINGS, "model.path": model, "measure.gold": f"{ME}:share_of_e"}
+    return run(recipe, out, {**chosen, **(settings or {})}, data=data, **given)
+
+
+def phases(recipe: str, **settings: Any) -> list[str]:
+    return [p.name for p in phases_of(parse({"recipe": recipe}).override(settings))]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "own"),
+    [
+        ("ppo", {"credit.beta": 0.0}),
+        ("rloo", {"credit.beta": 0.0, "learn.lr": 1e-2}),
+        (
+            "rloo",
+            {
+                "learn.loss": "reinforce",
+                "credit.estimator": "mean",
+                "learn.epochs": 1,
+                "learn.batch": 32,
+                "learn.lr": 1e-2,
+            },
+        ),
+        ("raft", {"learn.lr": 1e-2}),
+        ("raft", {"learn.lr": 1e-2, "learn.rows": "top", "learn.top": 0.2}),
+    ],
+)
+def test_a_given_reward_is_climbed(
+    recipe: str, own: dict[str, Any], model: str, tmp_path: Path
+) -> None:
+    """Nobody is asked, and the mean reward of the policy's samples rises by a half at least."""
+    settings = {
+        "explore.scorer": f"{ME}:share_of_e",
+        "rounds": 8,
+        "ask.labels": None,
+        "sample.chunk": 128,
+        **own,
+    }
+    prompts = [f"{p} {n}" for p in small.PROMPTS for n in range(4)]
+    data = Given(prompts=prompts, eval_prompts=[f"{p} {n}" for p in small.HELD for n in range(8)])
+    settings |= {"sample.prompts": 32, "measure.prompts": 32, "measure.every": 8}
+    lines = made(recipe, model, tmp_path / "run", settings, data=data).metrics
+    assert lines[-1]["labels_total"] == 0
+    assert lines[-1]["gold_reward_mean"] > 1.5 * lines[0]["gold_reward_mean"] + 0.01
+
+
+def test_ppo_learns_its_reward_first_and_keeps_it(model: str, tmp_path: Path) -> None:
+    found = made("ppo", model, tmp_path / "run", oracle=likes_short)
+    first, reward, *policy = found.metrics
+    assert [line["phase"] for line in found.metrics] == ["reward", "reward", "policy", "policy"]
+    assert first["proxy_reward_mean"] is None
+    assert reward["rows"] == reward["labels_total"] == 8
+    assert reward["kl"] == pytest.approx(0, abs=1e-5)
+    for line in policy:
+        assert line["labels_total"] == 8
+        assert line["proxy_reward_mean"] is not None
+        assert line["ratio_off_first"] < 1e-5
+        assert line["value_error"] > 0
+    assert policy[0]["credit_kl"] == pytest.approx(0, abs=1e-4)
+    kept = AutoModelForSequenceClassification.from_pretrained(
+        found.folder / "rewards" / "round-0001"
+    )
+    assert kept.config.num_labels == 1
+
+
+def test_a_learned_reward_has_mean_0_and_deviation_1_on_samples_of_pi0(
+    model: str, tmp_path: Path
+) -> None:
+    """Measured where it was normalised: the held-out samples of round 0."""
+    found = made("ppo", model, tmp_path / "run", {"rounds": 1}, oracle=likes_short)
+    ledger = Ledger.open(found.folder / "ledger.sqlite")
+    drawn = ledger.responses(0, "eval")
+    ledger.close()
+    kept = RewardModel.load(str(found.folder / "rewards" / "round-0001"), settings=Model())
+    scores = [s for s in kept.score(drawn) if isinstance(s, float)]
+    assert len(scores) == len(drawn)
+    assert (fmean(scores), pstdev(scores)) == pytest.approx((0, 1), abs=1e-3)
+
+
+def test_rlp_spg_learns_again_without_a_label_and_climbs_from_pi0(
+    model: str, tmp_path: Path
+) -> None:
+    settings = {
+        "explore.rule": {"name": "largest_cluster", "confidence": 0.0},
+        "explore.clusters": "exact",
+        "measure.prompts": 4,
+    }
+    lines = made("rlp_spg", model, tmp_path / "run", settings, oracle=likes_short).metrics
+    named = {line["phase"]: line for line in lines}
+    assert [*named] == ["reward", "policy 1", "reward 2", "policy 2"]
+    assert named["reward 2"]["labels_total"] == named["policy 2"]["labels_total"] == 8
+    assert named["reward 2"]["rows"] > named["reward"]["rows"]
+    again = next(line for line in lines if line["phase"] == "policy 2")
+    assert again["credit_kl"] == pytest.approx(0, abs=1e-4)
+    assert named["policy 1"]["kl"] != pytest.approx(0, abs=1e-4)
+
+
+def test_rlp_uml_learns_from_views_beside_the_same_answers(model: str, tmp_path: Path) -> None:
+    lines = made("rlp_uml", model, tmp_path / "run", oracle=likes_short).metrics
+    named = {line["phase"]: line for line in lines}
+    assert named["reward 2"]["rows"] == named["reward"]["rows"]
+    assert "views" in named["reward 2"]
+    assert "views" not in named["reward"]
+
+
+def test_rlp_may_be_repeated_and_both_ways_joined() -> None:
+    assert phases("rlp_uml", **{"reward.retrainings": 2}) == [
+        *("reward", "policy 1", "reward 2", "policy 2", "reward 3", "policy 3"),
+    ]
+    joined = phases_of(
+        parse({"recipe": "rlp_spg"}).override({"reward.views": {"name": "bottleneck"}})
+    )
+    views = [p.config.reward.views for p in joined if p.learns == "reward"]
+    assert views[0] is None
+    assert views[1] is not None
+
+
+def test_imitation_comes_first_where_there_is_a_file_and_moves_pi0(
+    model: str, tmp_path: Path
+) -> None:
+    """KL is from the imitating policy: 0 again as soon as the phase is over."""
+    data = Given(prompts=small.PROMPTS, eval_prompts=small.HELD, completions=COMPLETIONS)
+    # the recipe sees a file's name alone, so that the data has one
+    settings = {"data.completions": "given", "learn.loss": "ppo"}
+    lines = made("ppo", model, tmp_path / "run", settings, data=data, oracle=likes_short).metrics
+    assert [line["phase"] for line in lines] == ["sft", "sft", "reward", "policy", "policy"]
+    assert lines[1]["kl"] > 0.05
+    assert lines[2]["kl"] == pytest.approx(0, abs=1e-5)
+
+
+def test_replay_mixes_the_file_in(model: str, tmp_path: Path) -> None:
+    data = Given(prompts=small.PROMPTS, eval_prompts=small.HELD, completions=COMPLETIONS)
+    settings = {
+        "explore.scorer": f"{ME}:share_of_e",
+        "sample.sources": {"policy": 2},
+        "ask.labels": None,
+        "learn.replay": 0.5,
+    }
+    lines = made("raft", model, tmp_path / "run", settings, data=data).metrics
+    assert lines[-1]["rows"] == 16
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "message"),
+    [
+        ("ppo", {"sample.top_p": 0.9}, "sample.top_p=0.9; set it to 1"),
+        ("ppo", {"credit.estimator": "mean"}, "has a critic.*set gae"),
+        ("rloo", {"sample.sources": {"policy": 1}}, "set at least 2"),
+        ("rloo", {"learn.data": "all"}, "set latest, all and 0"),
+        ("online_dpo", {"explore.scorer": "learned"}, "no phase before 'online' trains one"),
+        ("raft", {"learn.replay": 0.2}, "needs data.completions"),
+        (
+            "ppo",
+            {"explore.scorer": f"{ME}:share_of_e", "credit.critic": "reward"},
+            "set credit.critic=zero",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_loaded(
+    recipe: str, settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        made(recipe, "no-such-model", tmp_path / "run", settings, oracle=likes_short)
+    assert not (tmp_path / "run").exists()
+
+
+def test_answers_that_all_tie_are_refused(model: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"all 8 answers .* are ties"):
+        made("ppo", model, tmp_path / "run", oracle=lambda queries: [0.5] * len(queries))
+
+
+def test_no_accepted_pair_is_refused_and_nothing_is_lost(model: str, tmp_path: Path) -> None:
+    settings = {
+        "explore.rule": {"name": "largest_cluster", "confidence": 1.0},
+        "explore.clusters": "exact",
+    }
+    with pytest.raises(ConfigError, match=r"accepted no pair of any .*confidence"):
+        made("rlp_spg", model, tmp_path / "run", settings, oracle=likes_short)
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 4
