@@ -5,7 +5,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
-from prefloop.config import Config, Phase
+from prefloop.config import Config, Phase, Training
 from prefloop.engine.single import settle_threads
 from prefloop.models.load import Loaded, load
 from prefloop.models.transformer import TransformerPolicy
@@ -56,29 +56,41 @@ def _counts(data: Data) -> str:
 
 
 def _phase(phase: Phase, data: Data, speed: tuple[float, float]) -> Iterator[str]:
-    sample, learn = phase.config.sample, phase.config.learn
+    sample = phase.config.sample
+    learn: Training = phase.config.reward if phase.learns == "reward" else phase.config.learn
     ready = "dataset" in sample.sources
     pool = len(data.items if ready else data.prompts)
     prompts = min(pool, sample.prompts or pool)
     drawn = 0 if ready else prompts * sum(sample.sources.values())
     asked = min(prompts, phase.config.ask.labels or prompts) if _compares(phase) else 0
-    rows = asked or prompts
+    rows = asked or drawn or prompts
     steps = -(-rows // learn.batch) * learn.epochs
     seconds = drawn * speed[0] + rows * learn.epochs * speed[1]
     seconds += 2 * phase.config.measure.prompts * speed[0] / phase.config.measure.every
     yield f"phase     {phase.name}: {phase.rounds} rounds; each round"
     yield f"  sample  {prompts} prompts × {dict(sample.sources)}: {drawn} responses to draw"
-    yield f"  choose  {phase.config.explore.rule.name}"
-    oracle = phase.config.ask.oracle.name if phase.config.ask.oracle else "yours"
-    yield f"  ask     {asked} labels of {oracle}; {asked * phase.rounds} in all"
-    what = learn.loss.name + (f" + {learn.bonus.name}" if learn.bonus else "")
-    yield f"  learn   {steps} steps of {what}, {learn.batch} rows each, lr {learn.lr:g}"
+    if asked:
+        oracle = phase.config.ask.oracle.name if phase.config.ask.oracle else "yours"
+        yield f"  choose  {phase.config.explore.rule.name}"
+        yield f"  ask     {asked} labels of {oracle}; {asked * phase.rounds} in all"
+    yield f"  learn   {steps} steps of {_lowers(phase)}, {learn.batch} rows each, lr {learn.lr:g}"
     whole = _duration(seconds * phase.rounds)
     yield f"  time    about {_duration(seconds)} a round, {whole} in all"
 
 
 def _compares(phase: Phase) -> bool:
-    return sum(phase.config.sample.sources.values()) > 1
+    return phase.asks and sum(phase.config.sample.sources.values()) > 1
+
+
+def _lowers(phase: Phase) -> str:
+    """What the phase's steps lower, in its parts' names."""
+    learn, reward = phase.config.learn, phase.config.reward
+    if phase.learns == "reward":
+        views = f" + {reward.views.name}" if reward.views else ""
+        return f"{reward.loss.name}{views} (a reward model)"
+    bonus = f" + {learn.bonus.name}" if learn.bonus else ""
+    scorer = phase.config.explore.scorer
+    return learn.loss.name + bonus + (f" by {scorer.name}" if scorer and not phase.asks else "")
 
 
 def _speed(loaded: Loaded, data: Data, config: Config) -> tuple[float, float]:
