@@ -36,9 +36,15 @@ def make(job: Job) -> None:
 def make_up(job: Job) -> None:
     """What a run of two rounds would leave: rewards that rise with KL, by another slope each."""
     slope = stream(job.seed, job.method, job.point).uniform(0.5, 1.5)
-    labels = job.config.rounds * job.config.sample.prompts
+    labels = (job.config.rounds or 2) * (job.config.sample.prompts or 2)
     rows = [
-        {"round": i, "labels_total": i * labels // 2, "kl": 2.0 * i, "gold_reward_mean": slope * i}
+        {
+            "round": i,
+            "labels_total": i * labels // 2,
+            "kl": 2.0 * i,
+            "gold_reward_mean": slope * i,
+            "proxy_reward_mean": 2 * slope * i,
+        }
         for i in range(3)
     ]
     job.folder.mkdir(parents=True)

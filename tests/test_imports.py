@@ -24,6 +24,7 @@ LAYERS = (
     ("learn", "report"),
     ("theory", "recipes", "runs"),
     ("compare",),
+    ("overoptimize",),
     ("cli",),
 )
 """A file imports from its own package and from the lines above its own."""

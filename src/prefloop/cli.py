@@ -159,6 +159,80 @@ def compare(
 
 
 @app.command()
+def overoptimize(
+    settings: Settings = None,
+    proxies: Annotated[
+        str,
+        typer.Option(
+            help="what is optimised: scorers, and classifier@LABELS, reward@LABELS or "
+            "reward/LAYERS@LABELS, which are trained first"
+        ),
+    ] = "classifier@64,classifier@256,classifier@1024,classifier@4096,proxy",
+    policies: Annotated[
+        str, typer.Option(help="recipes that climb each proxy, with commas; NAME:KEY=VALUE sets")
+    ] = "",
+    samples: Annotated[
+        int, typer.Option(help="of π₀ to each prompt: best of n for n up to as many")
+    ] = 256,
+    prompts: Annotated[int, typer.Option(help="evaluation prompts for best of n")] = 100,
+    seeds: Annotated[int, typer.Option(help="of what is trained")] = 3,
+    threshold: Annotated[
+        float, typer.Option(help="how often a proxy must be right to be called accurate")
+    ] = 0.75,
+    workers: Annotated[int, typer.Option(help="runs at a time, of one thread each")] = 1,
+    out: Annotated[Path, typer.Option("--out", help="the folder; an existing one is continued")] = (
+        Path("runs") / "overoptimize"
+    ),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be done, and do nothing")
+    ] = False,
+) -> None:
+    """Proxy and gold reward against √KL: how far each proxy can be optimised, and at what cost.
+
+    Best of n needs no training of the policy; --policies adds recipes that climb the same proxies.
+    The folder holds table.md with the fitted laws, results.json and overoptimization.svg. The same
+    command continues; proxies, policies and seeds may be added.
+
+    [dim]prefloop overoptimize --out runs/overoptimize[/]
+
+    [dim]prefloop overoptimize --proxies reward/1@256,reward@256,reward@1024 --policies
+    ppo,online_dpo rounds=20 --workers 2[/]
+
+    [dim]prefloop overoptimize model.path=./my-model data.prompts=prompts.jsonl
+    data.eval_prompts=held.jsonl measure.gold=my_module:score --proxies my_module:proxy[/]
+    """
+    with _errors() as console:
+        from prefloop.config import assignments
+        from prefloop.overoptimize import main as climbing
+        from prefloop.overoptimize.request import Request, read_policies, read_proxies
+        from prefloop.overoptimize.results import failures
+        from prefloop.overoptimize.sheets import sheets
+
+        request = Request(
+            proxies=read_proxies(proxies),
+            policies=read_policies(policies),
+            samples=samples,
+            prompts=prompts,
+            seeds=seeds,
+            threshold=threshold,
+            settings=assignments(settings or []),
+        )
+        say: Callable[[str], None] = partial(
+            console.print, highlight=False, markup=False, soft_wrap=True
+        )
+        if dry_run:
+            for line in climbing.described(request):
+                say(line)
+            return
+        outcome = climbing.overoptimize(request, out, workers=workers, say=say)
+        for sheet in sheets(outcome):
+            console.print(sheet.console())
+        for line in failures(outcome):
+            say(f"failed: {line}")
+        say(f"table, results and drawing in {out}")
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="a run folder")]) -> None:
     """Write report.html anew from a run folder, while it runs or afterwards."""
     with _errors():

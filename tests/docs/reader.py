@@ -130,6 +130,9 @@ def _command(command: str, place: str) -> None:
         if said.get("data.preferences", "").startswith("data/"):
             small["data.limit"] = 16
         words += [f"{key}={value}" for key, value in small.items()]
+    if words[0] == "overoptimize":
+        words += ["--samples", "8", "--prompts", "3", "--seeds", "2"]
+        words += ["--proxies", "classifier@8,proxy"]
     with _small_lab(), inside.started_here():  # a comparison's runs are made up here
         found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, f"{place}: {command}\n{found.output}\n{found.exception!r}"

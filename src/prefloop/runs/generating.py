@@ -13,7 +13,6 @@ from prefloop import config, plugins, testbed
 from prefloop.config import ConfigError, Part
 from prefloop.engine.single import settle_threads
 from prefloop.measure.best_of import kl_bound
-from prefloop.recipes._testbed import SETTINGS
 from prefloop.rng import stream
 from prefloop.runs.export import written
 from prefloop.store import importing
@@ -85,8 +84,9 @@ class Request:
         if (folder / "ledger.sqlite").exists():
             base = written(folder).sample
         elif self.model == "testbed":
-            kept = ("top_p", "max_new_tokens")
-            base = base.model_copy(update={name: SETTINGS[f"sample.{name}"] for name in kept})
+            from prefloop.runs.open import phases_of
+
+            base = phases_of(config.Config())[-1].config.sample
         given = {name: getattr(self, name) for name in ("temperature", "top_p", "max_new_tokens")}
         return SamplingSettings(
             **{name: getattr(base, name) if v is None else v for name, v in given.items()}

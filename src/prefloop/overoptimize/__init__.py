@@ -1,0 +1,1 @@
+"""Proxy and gold reward against √KL: how far a proxy can be optimised, and what that costs."""
