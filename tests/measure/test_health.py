@@ -54,6 +54,10 @@ AT_THE_THRESHOLDS = [
     ("Sampler", lambda x: [{"sampler_gap": x}], 0.05, 0.2),
     ("Distinct-2", lambda x: both("distinct_2", x), 0.7, 0.4),
     ("Entropy", lambda x: both("entropy", x), 0.5, 0.2),
+    ("Policy ratio", lambda x: [{"ratio_off_first": x}], 1e-3, 1e-2),
+    ("Critic's error", lambda x: [{"value_error": 3.0}, {"value_error": 3.0 * x}], 2.0, 10.0),
+    ("Reward model on held-out", lambda x: [{"reward_accuracy": x}], 0.6, 0.52),
+    ("Proxy agreeing", lambda x: [{"proxy_accuracy": x}], 0.7, 0.6),
     ("Responses that end", lambda x: [{"eos_rate": x}], 0.5, 0.05),
 ]
 
@@ -85,6 +89,14 @@ def test_advice_names_settings_that_exist(name, metrics, watch, stop):
 def test_every_check_is_turned_by_some_test_above():
     turned = len(AT_THE_THRESHOLDS) + len(["leaked prompts", "not finite"])
     assert turned == len(CHECKS) + len([kl_range])
+
+
+def test_a_proxy_of_another_phase_is_not_compared_with_the_last_ones():
+    """The first proxy's scale is not the second's: gold fell under the first alone."""
+    before = [{**row, "phase": "policy 1"} for row in gold_and_proxy((4, 0), (1, 9))]
+    after = [{**row, "phase": "policy 2"} for row in gold_and_proxy((0, 10), (1, 11))]
+    assert verdict("Proxy up", before).verdict == "stop"
+    assert verdict("Proxy up", before + after).verdict == "ok"
 
 
 @pytest.mark.parametrize(("seen", "expected"), [(0, "ok"), (1, "stop")])

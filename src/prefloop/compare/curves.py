@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from prefloop.measure.health import number
+from prefloop.measure.phases import last_way
 
 Rows = Sequence[Mapping[str, Any]]
 """the lines of a run's metrics.jsonl"""
@@ -20,10 +21,7 @@ def frontier(rows: Rows) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray,
     zero. √KL, because the reward of a policy that moved little is linear in it (Gao et al. 2022,
     arXiv:2210.10760). Of a recipe with several phases it is the last one's way from the start.
     """
-    way = [
-        row for row in rows if row.get("round") == 0 or row.get("phase") == rows[-1].get("phase")
-    ]
-    points = np.array(_known(way, "kl", "gold_reward_mean")).reshape(-1, 2)
+    points = np.array(_known(last_way(rows), "kl", "gold_reward_mean")).reshape(-1, 2)
     roots, place = np.unique(np.sqrt(points[:, 0].clip(0)), return_inverse=True)
     count = np.bincount(place, minlength=len(roots))
     return roots, np.bincount(place, points[:, 1], minlength=len(roots)) / count

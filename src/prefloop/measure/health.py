@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
 
+from prefloop.measure.phases import last_phase
+
 Metrics = Sequence[Mapping[str, Any]]
 Level = Literal["ok", "watch", "stop"]
 
@@ -101,7 +103,7 @@ def proxy_parts_from_gold(
     """
     scale = trend(metrics, "gold_reward_std", least=1)
     names = "gold_reward_mean", "proxy_reward_mean"
-    both = [(gold, proxy) for gold, proxy in _columns(_last_phase(metrics), *names)]
+    both = [(gold, proxy) for gold, proxy in _columns(last_phase(metrics), *names)]
     if len(both) < 2 or not scale or not scale[0]:
         return None
     best, last = max(both), both[-1]
@@ -196,7 +198,7 @@ def ratio_at_start(metrics: Metrics, *, watch: float = 1e-3, stop: float = 1e-2)
 
 def critic_error(metrics: Metrics, *, watch: float = 2.0, stop: float = 10.0) -> Verdict | None:
     """How many times its first value the critic's squared error has grown to, in the last phase."""
-    values = trend(_last_phase(metrics), "value_error")
+    values = trend(last_phase(metrics), "value_error")
     advice = "The value loss explodes: lower learn.lr or learn.loss.value_weight, or credit.clip."
     growth = values[1] / values[0] if values and values[0] > 0 else None
     return _judge("Critic's error against the first round's", growth, advice, watch, stop)
@@ -214,7 +216,7 @@ def proxy_accuracy(metrics: Metrics, *, watch: float = 0.7, stop: float = 0.6) -
 
     People agree with each other at 0.60 to 0.75; below that climbing the proxy leads astray.
     """
-    advice = "KL is beyond the proxy's accurate range: stop, or train it on samples from here."
+    advice = "KL left the proxy's accurate range: set limits.kl, or train the proxy on samples here."
     found = latest(metrics, "proxy_accuracy")
     return _judge("Proxy agreeing with gold on the policy's samples", found, advice, watch, stop)
 
@@ -277,12 +279,6 @@ def _judge(
         verdict=level,
         advice="Nothing to change." if level == "ok" else advice,
     )
-
-
-def _last_phase(metrics: Metrics) -> Metrics:
-    """The rounds of the last phase; all of them where phases have no names."""
-    name = metrics[-1].get("phase") if metrics else None
-    return [row for row in metrics if row.get("phase") == name]
 
 
 def _gold_gain(metrics: Metrics) -> float | None:

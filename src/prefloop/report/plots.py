@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from prefloop.measure.health import number
+from prefloop.measure.phases import last_way
 from prefloop.report.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, canvas, legend, style, svg
 
 Metrics = Sequence[Mapping[str, Any]]
@@ -67,7 +68,9 @@ def reward_against_kl(metrics: Metrics) -> list[Plot | None]:
 
     Raw scores of two models share no unit, and two axes over one another can be made to say
     anything; a standard deviation of the initial policy's responses is a unit both have.
+    Of several phases the last is drawn, which began at the initial policy again.
     """
+    metrics = last_way(metrics)
     gold = Series(metric="gold_reward_mean", label="gold")
     proxy = Series(metric="proxy_reward_mean", label="proxy", colour=ORANGE, dash="--", marker="s")
     scaled = [_standardised(metrics, series.metric) for series in (gold, proxy)]
@@ -161,6 +164,24 @@ PANELS: tuple[dict[str, Any], ...] = (
             Series(metric="eval_accuracy", label="held out", colour=GREEN, dash="-.", marker="^"),
             Series(metric="ties", label="ties", colour=ORANGE, dash="--", marker="s"),
         ),
+    },
+    {
+        "name": "reward_model",
+        "title": "Reward model",
+        "caption": "Held-out answers it agrees with; how often it ranks two samples of the policy "
+        "as gold does.",
+        "unit": "share",
+        "series": (
+            Series(metric="reward_accuracy", label="on answers"),
+            Series(metric="proxy_accuracy", label="on samples", colour=ORANGE, marker="s"),
+        ),
+    },
+    {
+        "name": "critic",
+        "title": "Critic",
+        "caption": "Mean squared error of its values against what came.",
+        "unit": "squared reward",
+        "series": (Series(metric="value_error", label="critic"),),
     },
     {
         "name": "entropy",
