@@ -216,7 +216,7 @@ def proxy_accuracy(metrics: Metrics, *, watch: float = 0.7, stop: float = 0.6) -
 
     People agree with each other at 0.60 to 0.75; below that climbing the proxy leads astray.
     """
-    advice = "KL left the proxy's accurate range: set limits.kl, or train the proxy on samples here."
+    advice = "KL left the proxy's accurate range: set limits.kl, or train it on samples from here."
     found = latest(metrics, "proxy_accuracy")
     return _judge("Proxy agreeing with gold on the policy's samples", found, advice, watch, stop)
 
