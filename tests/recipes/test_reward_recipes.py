@@ -240,3 +240,14 @@ def test_no_accepted_pair_is_refused_and_nothing_is_lost(model: str, tmp_path: P
     with pytest.raises(ConfigError, match=r"accepted no pair of any .*confidence"):
         made("rlp_spg", model, tmp_path / "run", settings, oracle=likes_short)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_rounds_that_would_move_a_finished_phase_are_refused(model: str, tmp_path: Path) -> None:
+    """Those of the last phase may be more; those of an earlier one are history."""
+    folder = tmp_path / "run"
+    made("rlp_uml", model, folder, {"rounds": 1}, oracle=likes_short)
+    with pytest.raises(ConfigError, match=r"round 3 .*'reward 2'.* 'policy 1'"):
+        made("rlp_uml", model, folder, {"rounds": 2}, oracle=likes_short)
+    longer = tmp_path / "longer"
+    made("ppo", model, longer, {"rounds": 1}, oracle=likes_short)
+    assert len(made("ppo", model, longer, {"rounds": 2}, oracle=likes_short).metrics) == 4

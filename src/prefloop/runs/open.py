@@ -66,6 +66,7 @@ def opened(
             if ledger.finished(0, "start") is not None:
                 folder.refuse_changes(phases[-1].config)
                 _refuse_fewer_rounds(phases, ledger)
+                _refuse_moved_phases(phases, ledger)
             log.info("versions: %s", versions())
             yield _session(phases, folder, ledger, Logged(watch), stop, given, parts)
         finally:
@@ -182,6 +183,18 @@ def _refuse_fewer_rounds(phases: Sequence[Phase], ledger: Ledger) -> None:
             f"{done} rounds of this run are done, which rounds={wanted} cannot take back; raise "
             "it, or take an earlier policy with `prefloop export --round`"
         )
+
+
+def _refuse_moved_phases(phases: Sequence[Phase], ledger: Ledger) -> None:
+    """More rounds of an early phase would make its last ones of what a later phase did."""
+    wanted = [phase.name for phase in phases for _ in range(phase.rounds)]
+    for done, now in zip(ledger.details("metrics")[1:], wanted, strict=False):
+        if done["phase"] != now:
+            raise ConfigError(
+                f"round {done['round']} of this run was one of phase {done['phase']!r}, and with "
+                f"these rounds it would be one of {now!r}; set rounds to what they were, or start "
+                "another run with --out"
+            )
 
 
 def _restore(session: Session) -> None:
