@@ -212,6 +212,10 @@ def test_replay_mixes_the_file_in(model: str, tmp_path: Path) -> None:
         ("rloo", {"learn.data": "all"}, "set latest, all and 0"),
         ("online_dpo", {"explore.scorer": "learned"}, "no phase before 'online' trains one"),
         ("raft", {"learn.replay": 0.2}, "needs data.completions"),
+        ("ppo", {"reward.loss": "kwise"}, "learns from ranked lists or ratings"),
+        ("ppo", {"reward.loss": "margin"}, "learns from how much better one is"),
+        ("ppo", {"reward.aggregate": "min"}, "set reward.heads=4"),
+        ("ppo", {"learn.init_from": "pi0"}, "goes on from the policy that drew the samples"),
         (
             "ppo",
             {"explore.scorer": f"{ME}:share_of_e", "credit.critic": "reward"},

@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prefloop import plugins
+from prefloop.batches import PairScores
 from prefloop.config import ConfigError, Phase
+from prefloop.learn.families import family
 from prefloop.runs.wants import needs
 
 
@@ -11,6 +14,7 @@ def require_reward(phase: Phase, before: Sequence[Phase], parts: Mapping[str, An
     """ConfigError where rewards are wanted and there are none, or the samples are not the law's."""
     _require_scorer(phase, before, parts)
     if phase.learns == "reward":
+        _require_pairs(phase)
         _require_heads(phase)
         _require_views(phase)
     elif "reward" in needs("losses", phase.config.learn.loss):
@@ -86,6 +90,18 @@ def _require_baseline(phase: Phase) -> None:
         raise ConfigError(
             f"credit.estimator=leave_one_out compares a sample with the prompt's others, got "
             f"sample.sources={{policy: {each}}}; set at least 2"
+        )
+
+
+def _require_pairs(phase: Phase) -> None:
+    """A loss on what an oracle answers: which of two, and no more."""
+    part = phase.config.reward.loss
+    is_paired = family(plugins.build("losses/reward", part.name, part.options)) is PairScores
+    if not is_paired or "strength" in needs("losses/reward", part):
+        what = "how much better one is" if is_paired else "ranked lists or ratings"
+        raise ConfigError(
+            f"reward.loss={part.name} learns from {what}, which an oracle's answers do not say; "
+            "set reward.loss=bradley_terry, or train on a file with `prefloop reward train`"
         )
 
 
