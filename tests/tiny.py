@@ -58,9 +58,9 @@ def reward_model(folder: Path, template: str | None = None, **changes: Any) -> s
     return str(folder)
 
 
-def language_model(folder: Path) -> str:
+def language_model(folder: Path, **changes: Any) -> str:
     """The folder of a random causal language model: no reward head in it."""
     torch.manual_seed(0)
-    LlamaForCausalLM(config()).save_pretrained(folder)
+    LlamaForCausalLM(config(**changes)).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return str(folder)

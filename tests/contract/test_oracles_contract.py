@@ -53,6 +53,10 @@ OPTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "bradley_terry": lambda _: {"labels": "probability", "scorer": Lengths()},
     "budget": lambda _: {"limit": 10_000.0},
     "function": lambda _: {"target": judge_or_rate},
+    "pair_model": lambda tmp: {
+        "path": tiny.language_model(tmp / "lm", max_position_embeddings=256),
+        "max_tokens": 256,
+    },
     "learned": lambda _: {"reward": lambda: Lengths()},
     "pessimistic": lambda _: {"scorers": (Lengths(), Lengths(worth=3.0))},
     "recorded": lambda _: {"answers": recorded()},

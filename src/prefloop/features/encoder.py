@@ -43,7 +43,11 @@ class Encoder:
         object.__setattr__(self, "_tokenizer", tokenizer)
 
     def features(self, responses: Sequence[Response]) -> Float[np.ndarray, "response width"]:
-        rows = [self._encode(response.full_text) for response in responses]
+        return self.of_texts([response.full_text for response in responses])
+
+    def of_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "text width"]:
+        """The same of any texts."""
+        rows = [self._encode(text) for text in texts]
         found = np.zeros((len(rows), self._model.config.get_text_config().hidden_size), np.float32)
         for places in frozen.batches([len(row) for row in rows], self.tokens):
             found[places] = self._forward([rows[i] for i in places]).cpu().numpy()
