@@ -95,6 +95,20 @@ class TestStages:
         with pytest.raises(ConfigError, match="settings: was"):
             main.overoptimize(other, tmp_path, say=lambda line: None)
 
+    def test_policies_may_be_added_and_not_changed(self, tmp_path: Path) -> None:
+        def asked(policies: str, **changes: Any) -> Request:
+            return request(policies=read_methods(policies), settings={**SETTINGS, **changes})
+
+        with inside.started_here() as starter:
+            for wish in (asked("dpo"), asked("online_dpo", rounds=3), asked("dpo")):
+                main.overoptimize(wish, tmp_path, say=lambda line: None)
+            assert len(starter.started) == 2 * 2 * 2, "no run is made twice"
+            with pytest.raises(ConfigError, match="policy online_dpo: was"):
+                main.overoptimize(asked("online_dpo", rounds=4), tmp_path)
+        (tmp_path / "overoptimization.json").write_text("[")
+        with pytest.raises(ConfigError, match="is damaged"):
+            main.overoptimize(request(), tmp_path)
+
     def test_policies_are_runs_against_every_proxy_and_seed(self, tmp_path: Path) -> None:
         asked = request(policies=read_methods("online_dpo,dpo"))
         with inside.started_here() as starter:

@@ -28,10 +28,12 @@ def draw(outcome: Outcome, path: Path) -> None:
         for one in outcome.chosen:
             _rewards(panels[0], one, looks[one.proxy])
             _accuracy(panels[1], one, looks[one.proxy])
-        _words(panels[0], "best of n by the proxy")
+        _words(panels[0], "best of n by a proxy: gold, and (dashed) the proxy")
         panels[1].axhline(outcome.threshold, color=GREY, linewidth=1, linestyle=":")
         panels[1].set(
-            xlabel="√KL from π₀, √nats", ylabel="right about two such draws", title="accuracy"
+            xlabel="√KL from π₀, √nats",
+            ylabel="right about two such draws",
+            title="accuracy on its own pairs",
         )
         if outcome.climbed:
             _policies(panels[2], outcome.climbed, looks)
