@@ -33,7 +33,7 @@ def hold_to(request: Request, out: Path) -> None:
         )
     out.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(then | now, indent=1) + "\n", encoding="utf-8")
+    part.write_text(json.dumps({**then, **now}, indent=1) + "\n", encoding="utf-8")
     part.replace(path)
 
 
