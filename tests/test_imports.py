@@ -32,6 +32,7 @@ LAYERS = (
 ALLOWED = {
     ("plugins", "oracles"): "a user's function becomes an oracle where parts are built",
     ("oracles", "store"): "a reward model trained here reads a text in the tokens it learned from",
+    ("oracles", "models"): "a policy's implicit reward is made of its log-probabilities",
 }
 ONLY = {"loop": {"types"}, "batches": {"types"}}
 NEVER = {"theory": {"models", "generate", "store", "runs", "cli"}}

@@ -27,6 +27,7 @@ from oracle_promises import (
 )
 from promises import exemptions, keep
 
+import small
 import tiny
 from prefloop import plugins
 from prefloop.types import Answer, Oracle, Preference, Query, Scorer
@@ -56,6 +57,10 @@ OPTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "pair_model": lambda tmp: {
         "path": tiny.language_model(tmp / "lm", max_position_embeddings=256),
         "max_tokens": 256,
+    },
+    "implicit": lambda tmp: {
+        "path": small.llama(tmp / "tuned", 1),
+        "reference": small.llama(tmp / "start"),
     },
     "learned": lambda _: {"reward": lambda: Lengths()},
     "pessimistic": lambda _: {"scorers": (Lengths(), Lengths(worth=3.0))},

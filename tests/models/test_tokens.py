@@ -82,6 +82,13 @@ def test_a_response_that_was_cut_off_gets_no_end(path):
     )
 
 
+def test_an_empty_text_is_nothing_but_its_end():
+    read = Reader(Encoder(tiny.tokenizer(), context=64))
+    empty = Response(prompt=Prompt(text="it is"), text="", tokens=(7,))
+    assert read(empty).tokens == (tiny.tokenizer().eos_token_id,)
+    assert read(empty).prompt.tokens == read(foreign(" good")).prompt.tokens
+
+
 def test_a_text_that_does_not_fit_has_no_score(path):
     reward = load(path, reads=tiny.tokenizer(tiny.CHAT))
     long = foreign(" good")

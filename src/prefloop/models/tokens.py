@@ -43,10 +43,12 @@ class Reader:
         return replace(response, prompt=replace(response.prompt, tokens=prompt), tokens=tokens)
 
     def _encode(self, response: Response) -> tuple[Tokens, Tokens] | None:
-        found = self.encoder.encode(response.prompt, response.text)
+        texts = [response.text] if response.text.strip() else []
+        found = self.encoder.encode(response.prompt, *texts)
         if found is None:
             return None
-        prompt, (tokens,) = found
+        prompt, responses = found
+        (tokens,) = responses or [self.encoder.ends[:1]]  # of no text: nothing but its end
         return prompt.tokens, tokens if response.finished else tokens[:-1] or tokens
 
 

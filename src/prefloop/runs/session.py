@@ -171,7 +171,8 @@ class Session:
         name = f"{role}/{part!r}"
         if name not in self._built:
             found = {"seed": self.config.seed, "device": str(self.policy.loaded.device)}
-            found |= {"reward": lambda: partial(getattr, self, "reward"), **context}
+            found |= {"reward": lambda: partial(getattr, self, "reward")}
+            found |= {"reads": lambda: self.policy.loaded.tokenizer, **context}
             values = {k: value() if callable(value) else value for k, value in found.items()}
             try:
                 self._built[name] = plugins.build(kind, part.name, part.options, **values)
