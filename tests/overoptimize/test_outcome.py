@@ -96,6 +96,14 @@ def test_a_recipes_runs_are_fitted_together():
     assert (law.law.alpha, law.law.beta) == pytest.approx((1.0, 0.5))
 
 
+def test_one_run_has_a_law_and_no_limits():
+    far = [0.0, 0.5, 1.0, 2.0]
+    gold = [0.0, *(x * (1 - 0.5 * np.log(x)) for x in far[1:])]
+    law = analysis.climbed("ppo", "x", {0: (far, far, gold)}, {}, 1.0).law
+    assert law is not None and law.alpha == (pytest.approx(1.0), -inf, inf)
+    assert between(law.beta) == "0.50"
+
+
 def test_one_distance_makes_no_law():
     assert (
         analysis.climbed("dpo", "x", {0: ([0.0, 1.0], [0.0, 1.0], [0.0, 1.0])}, {}, 1.0).law is None

@@ -1,7 +1,8 @@
 """Curves, laws and limits: of best of n for each proxy, of each recipe against it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 
 import numpy as np
 from jaxtyping import Float
@@ -120,7 +121,15 @@ def climbed(
     law = None
     if len(seen) > 1:
         law = fit_interval(curves, "rl", resampled(stream(0, policy, proxy), len(curves)))
+        law = _unsure(law) if len(curves) == 1 else law
     return Climbed(policy=policy, proxy=proxy, runs=found, law=law, failed=failed)
+
+
+def _unsure(law: Fitted) -> Fitted:
+    """One run has no spread to estimate: its intervals are the whole line."""
+    names = ("alpha", "beta", "distance", "reward")
+    whole = {name: Interval(getattr(law, name).value, -inf, inf) for name in names}
+    return replace(law, **whole)
 
 
 def _along(counts: Sequence[int], values: Scores, scores: Scores) -> PromptRows:

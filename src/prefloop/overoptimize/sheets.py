@@ -1,7 +1,7 @@
 """What came out, as tables."""
 
 from collections.abc import Sequence
-from math import isinf
+from math import inf, isinf
 
 from prefloop.compare.sheets import NONE, Sheet
 from prefloop.measure.intervals import Interval
@@ -76,7 +76,9 @@ def _policy_row(one: Climbed) -> list[str]:
 
 
 def between(found: Interval) -> str:
-    """`0.52 (0.40 to 0.61)`; what is infinitely far was never reached."""
+    """`0.52 (0.40 to 0.61)`; never is infinitely far, and one run has no limits."""
+    if found.low == -inf:
+        return _number(found.value)
     if isinf(found.value) and isinf(found.low):
         return "never"
     return f"{_number(found.value)} ({_number(found.low)} to {_number(found.high)})"
