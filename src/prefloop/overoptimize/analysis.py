@@ -1,7 +1,7 @@
 """Curves, laws and limits: of best of n for each proxy, of each recipe against it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 
 import numpy as np
@@ -127,9 +127,17 @@ def climbed(
 
 def _unsure(law: Fitted) -> Fitted:
     """One run has no spread to estimate: its intervals are the whole line."""
-    names = ("alpha", "beta", "distance", "reward")
-    whole = {name: Interval(getattr(law, name).value, -inf, inf) for name in names}
-    return replace(law, **whole)
+
+    def whole(found: Interval) -> Interval:
+        return Interval(found.value, -inf, inf)
+
+    return Fitted(
+        law=law.law,
+        alpha=whole(law.alpha),
+        beta=whole(law.beta),
+        distance=whole(law.distance),
+        reward=whole(law.reward),
+    )
 
 
 def _along(counts: Sequence[int], values: Scores, scores: Scores) -> PromptRows:
