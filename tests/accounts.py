@@ -19,6 +19,8 @@ TABLES = {
     "stages": "round, stage",
     "draws": "round, purpose, chunk, policy_version, settings, seed",
 }
+MEASURED = ("seconds", "memory")
+"""how the metrics begin that no two runs have in common"""
 
 
 def ledger(folder: Path) -> dict[str, list[Any]]:
@@ -43,9 +45,9 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl, without what depends on the clock."""
+    """The lines of metrics.jsonl, without what depends on the clock and the machine."""
     rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in rows]
+    return [{k: v for k, v in row.items() if not k.startswith(MEASURED)} for row in rows]
 
 
 def same(folder: Path, other: Path) -> None:

@@ -18,6 +18,7 @@ from prefloop.runs.data import Given
 from prefloop.runs.folder import writing
 from prefloop.runs.learn import Learning
 from prefloop.runs.measure import Measuring
+from prefloop.runs.memory import peak_gb
 from prefloop.runs.open import opened
 from prefloop.runs.sample import Sampling
 from prefloop.runs.session import Session
@@ -177,6 +178,8 @@ def _leave(session: Session, metrics: Sequence[Metrics], status: Status) -> None
         if round in kept:
             _publish(session, round, folder)
     session.folder.leave(status)
+    if peak := peak_gb(session.policy.loaded.device):
+        session.watch.note(f"the most memory it held at once was {peak:.2f} GB")
     with writing(session.folder.report):
         write_report(session.folder.path)
 

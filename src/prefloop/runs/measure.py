@@ -9,6 +9,7 @@ from typing import Any
 from prefloop.config import Part
 from prefloop.measure import alignment
 from prefloop.rng import stream
+from prefloop.runs.memory import peak_gb
 from prefloop.runs.sample import sampling
 from prefloop.runs.session import Model, Session
 from prefloop.types import Missing, Prompt, Response, SamplingSettings
@@ -165,7 +166,7 @@ class Measuring:
         return alignment.agreement(margins, [i.p for i in items if i.p is not None])
 
     def _costs(self, round: int) -> Numbers:
-        """Labels, tokens and seconds."""
+        """Labels, tokens, seconds and memory."""
         ledger = self.session.ledger
         answered, missing = ledger.labels()
         chosen = ledger.finished(round, "choose") or {}
@@ -181,6 +182,7 @@ class Measuring:
             "tokens_generated": tokens,
             "seconds_sample": seconds,
             "seconds_ask": (ledger.finished(round, "ask") or {}).get("seconds"),
+            "memory_gb": peak_gb(self.session.policy.loaded.device),
         }
 
 
