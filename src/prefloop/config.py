@@ -247,6 +247,9 @@ class Reward(Training):
     """pairs of samples it sees an optimizer step, each other's negatives"""
     views_lr: float = Field(1e-4, gt=0)
     """learning rate of its encoder and critic"""
+    language: float = Field(0.0, ge=0)
+    """weight of a token's mean surprise in the preferred responses, by the policy's own vocabulary
+    head on the reward model's trunk: the backbone keeps its language"""
     lr: float = Field(1e-5, gt=0)
     """AdamW's learning rate; adapters take about a hundred times full fine-tuning's"""
     warmup: float = Field(0.03, ge=0, lt=1)

@@ -67,7 +67,8 @@ def _section(name: str) -> bool:
 
 def _setting(name: str, section: type[Section]) -> tuple[str, str, str, str]:
     field = section.model_fields[name]
-    return f"`{name}`", _values(field.annotation), _code(field.default), field.description or ""
+    said = " ".join((field.description or "").split())
+    return f"`{name}`", _values(field.annotation), _code(field.default), said
 
 
 def _values(kind: Any) -> str:

@@ -166,7 +166,7 @@ def views_learner() -> tuple[RewardLearner, dict[str, torch.nn.Module]]:
         round=2,
     )
     settings = Reward(lr=1e-2, anchor=0.3, batch=2, epochs=3, precision="float32")
-    learner = RewardLearner(model, bradley_terry, settings, views=views)
+    learner = RewardLearner(model, bradley_terry, settings, terms={"views": views})
     return learner, dict(learner.trained)
 
 
@@ -203,14 +203,13 @@ def test_reward_training_with_views_goes_on_bit_for_bit(done: int) -> None:
 
 def test_views_differ_from_step_to_step_and_are_of_one_prompt() -> None:
     learner, _ = views_learner()
-    assert learner.views is not None
+    views = learner.terms["views"]
+    assert isinstance(views, Views)
     seen = []
     for step in range(4):
-        learner.views.turn(step)
-        found = learner.views.pairs()
+        found = views.pairs(step)
         assert all(a.prompt == b.prompt and a.id != b.id for a, b in found)
         assert len({a.prompt.text for a, _ in found}) == len(found) == 3
         seen.append([(a.id, b.id) for a, b in found])
     assert len({tuple(one) for one in seen}) > 1
-    learner.views.turn(0)
-    assert [(a.id, b.id) for a, b in learner.views.pairs()] == seen[0]
+    assert [(a.id, b.id) for a, b in views.pairs(0)] == seen[0]

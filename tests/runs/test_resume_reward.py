@@ -48,6 +48,10 @@ WAYS: dict[str, tuple[dict[str, Any], tuple[str, small.Call, str]]] = {
         PPO,
         ("prefloop.store.ledger:Ledger.add_draw", (1, "kl"), "after"),
     ),
+    "as the reward model keeps its language": (
+        PPO | {"reward.language": 0.1},
+        (f"{STEP}.step", 2, "after"),
+    ),
     "as views are learned from": (UML, (f"{STEP}.step", 5, "after")),
     "after the second reward model": (UML, (f"{STEP}.step", 7, "after")),
     "as a reward model learns from agreement": (SPG, (f"{STEP}.step", 5, "after")),

@@ -17,26 +17,31 @@ from prefloop.learn.optimizer import (
     state_tensors,
 )
 from prefloop.learn.step import Stepper, Tally
+from prefloop.learn.terms import Anchor, Term, Turn
 from prefloop.learn.values import Logps
-from prefloop.learn.views import Views
 from prefloop.types import Response
 
 
 class RewardLearner:
     """Trains a `models.reward.RewardModel`, and can be stopped and restored between steps.
 
-    The mean loss over rows and heads, plus anchor/2 a row times the squared distance of the heads'
-    weights from where they began (a Gaussian prior: members that saw the same rows differ by what
-    the rows leave open), plus what `views` adds.
+    The mean loss over rows and heads, plus the settings' anchor, plus the terms, which a step
+    reports under their names.
     """
 
     def __init__(
-        self, model: Any, loss: Loss, settings: Reward, *, views: Views | None = None
+        self,
+        model: Any,
+        loss: Loss,
+        settings: Reward,
+        *,
+        terms: Mapping[str, Term] | None = None,
     ) -> None:
-        self.model, self.settings, self.views = model, settings, views
+        self.model, self.settings = model, settings
         self.head = model.head
         self.began: Tensor = self.head.weight.detach().clone()
-        self.rows = 1
+        self.terms = {**self._anchored(), **(terms or {})}
+        self.number, self.rows = 0, 0
         device = self.head.weight.device
         self.stepper = Stepper(
             says=self._scores,
@@ -51,9 +56,9 @@ class RewardLearner:
 
     @property
     def trained(self) -> Trained:
-        """The reward model, and the encoder of views where there is one."""
-        views = self.views.trained if self.views else {}
-        return {"": self.model.model, **views}
+        """The reward model, and what the terms bring."""
+        brought = (term.trained.items() for term in self.terms.values())
+        return {"": self.model.model, **{name: part for parts in brought for name, part in parts}}
 
     @property
     def _scales(self) -> dict[str, float]:
@@ -63,8 +68,7 @@ class RewardLearner:
         """Take the plan's steps from number `done` on, yielding each one's tally."""
         self.rows, total = len(rows), len(plan.batches)
         for number in range(done, total):
-            if self.views is not None:
-                self.views.turn(number)
+            self.number = number
             chosen = [rows[i] for i in plan.batches[number]]
             lr = learning_rate(self.settings, number, total)
             yield self.stepper.step(chosen, Facts(ref={}), lr)
@@ -84,14 +88,11 @@ class RewardLearner:
         place = {r.id: i for i, r in enumerate(responses)}
         return Logps(values=self.model.scores(responses), place=place)
 
-    def _also(self) -> dict[str, float]:
-        """The gradient of the prior, and of the views."""
-        said = {}
-        if self.settings.anchor:
-            pull = (self.head.weight - self.began).square().sum()
-            value = self.settings.anchor / (2 * self.rows) * pull
-            value.backward()
-            said["anchor"] = float(value.detach())
-        if self.views is not None:
-            said["views"] = self.views.gradient()
-        return said
+    def _anchored(self) -> dict[str, Term]:
+        weight = self.settings.anchor
+        return {"anchor": Anchor(head=self.head, began=self.began, weight=weight)} if weight else {}
+
+    def _also(self, rows: Sequence[Row], budget: int) -> dict[str, float]:
+        """The gradients of the terms."""
+        turn = Turn(number=self.number, rows=rows, total=self.rows, budget=budget)
+        return {name: term.gradient(turn) for name, term in self.terms.items()}

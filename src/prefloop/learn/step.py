@@ -49,14 +49,13 @@ class Stepper:
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
     heads: int = 1
     """loss values a row, where a reward model has several heads"""
-    also: Callable[[], Mapping[str, float]] = dict
-    """adds to the gradient of a step what is no row's; says how much it was"""
+    also: Callable[[Sequence[Row], int], Mapping[str, float]] = lambda rows, budget: {}
+    """adds to the gradient of a step what is no row's loss, micro-batches of `budget` tokens at a
+    time; says how much it was"""
 
     def step(self, rows: Sequence[Row], facts: Facts, lr: float) -> Tally:
         """Accumulate the objective's mean over the rows, clip, and move the weights."""
         tally = self._gradient(rows, facts)
-        for name, value in self.also().items():
-            tally.sums[name] = value * tally.rows
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.max_grad_norm or float("inf"))
         if not torch.isfinite(norm):
@@ -100,6 +99,8 @@ class Stepper:
             value, tally = self._micro(forest, facts, about)
             value.backward()  # type: ignore[no-untyped-call]
             total.add(tally)
+        for name, term in self.also(rows, self.budget).items():
+            total.sums[name] = term * total.rows
         return total
 
     def _micro(self, forest: Sequence[Tree], facts: Facts, about: About) -> tuple[Tensor, Tally]:

@@ -1,7 +1,7 @@
 """Pairs of the policy's samples that a reward model's backbone learns from beside its labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from prefloop.learn.objective import Loss
 from prefloop.learn.optimizer import Trained
+from prefloop.learn.terms import Turn
 from prefloop.rng import key, stream
 from prefloop.types import Response
 
@@ -32,7 +33,6 @@ class Views:
     batch: int
     seed: int
     round: int
-    _step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.groups = [group for group in self.groups if len(group) > 1]
@@ -48,13 +48,9 @@ class Views:
         """The encoder, by the prefix of its parameters' names."""
         return {"views": self.encoder}
 
-    def turn(self, step: int) -> None:
-        """Say which step's samples come next."""
-        self._step = step
-
-    def pairs(self) -> list[tuple[Response, Response]]:
-        """The step's views."""
-        rng = stream(self.seed, "views", self.round, self._step)
+    def pairs(self, step: int) -> list[tuple[Response, Response]]:
+        """The views of a step."""
+        rng = stream(self.seed, "views", self.round, step)
         count = min(self.batch, len(self.groups))
         found = []
         for place in rng.choice(len(self.groups), count, replace=False):
@@ -63,37 +59,35 @@ class Views:
             found.append((group[first], group[second]))
         return found
 
-    def gradient(self) -> float:
+    def gradient(self, turn: Turn) -> float:
         """Add the term's gradient to what is there; its value, λ included.
 
         States are computed twice, the second time a micro-batch at a time, so that the whole batch
         of negatives never has to be kept for the way back (Gao et al. 2021, arXiv:2101.06983).
         """
-        pairs = self.pairs()
-        responses = [response for pair in pairs for response in pair]
+        responses = [response for pair in self.pairs(turn.number) for response in pair]
+        parts = _parts(responses, turn.budget)
         with torch.no_grad():
-            states = torch.cat([self.model.states(part) for part in self._parts(responses)])
+            states = torch.cat([self.model.states(part) for part in parts])
         states.requires_grad_()
-        value = self.weight * self._value(states)
+        value = self.weight * self._value(states, turn.number)
         value.backward()  # type: ignore[no-untyped-call]
         slopes = states.grad
         assert slopes is not None
         at = 0
-        for part in self._parts(responses):
+        for part in parts:
             slope = slopes[at : at + len(part)]
             (self.model.states(part) * slope).sum().backward()
             at += len(part)
         return float(value.detach())
 
-    def _value(self, states: Tensor) -> Tensor:
+    def _value(self, states: Tensor, step: int) -> Tensor:
         device = states.device
-        noise = torch.Generator(device).manual_seed(key(self.seed, "noise", self.round, self._step))
+        noise = torch.Generator(device).manual_seed(key(self.seed, "noise", self.round, step))
         return self.loss(self.encoder(states[::2], states[1::2], noise)).mean()
 
-    def _size(self, responses: Sequence[Response]) -> int:
-        longest = max(len(r.prompt.tokens) + len(r.tokens) for r in responses)
-        return max(1, int(self.model.tokens) // longest)
 
-    def _parts(self, responses: Sequence[Response]) -> list[Sequence[Response]]:
-        size = self._size(responses)
-        return [responses[i : i + size] for i in range(0, len(responses), size)]
+def _parts(responses: Sequence[Response], budget: int) -> list[Sequence[Response]]:
+    longest = max(len(r.prompt.tokens) + len(r.tokens) for r in responses)
+    size = max(1, budget // longest)
+    return [responses[i : i + size] for i in range(0, len(responses), size)]

@@ -78,10 +78,10 @@ def bare(settings: config.Model, kind: Kind) -> Loaded:
     disable_progress_bar()
     path = location(settings.path)
     device = find_device(settings.device)
-    architecture = _architecture(path, settings, kind)
-    context = _context(architecture, settings)
-    tokenizer = _tokenizer(path, architecture, settings, kind)
-    model = _weights(path, architecture, device, settings, kind)
+    found = architecture(path, settings, kind)
+    context = _context(found, settings)
+    tokenizer = _tokenizer(path, found, settings, kind)
+    model = _weights(path, found, device, settings, kind)
     _check_vocabulary(model, tokenizer, settings.path)
     if settings.gradient_checkpointing:
         checkpoint_gradients(model)
@@ -166,7 +166,8 @@ def load_weights(model: nn.Module, stored: dict[str, Tensor]) -> None:
             parameter.copy_(stored[name])
 
 
-def _architecture(path: str, settings: config.Model, kind: Kind) -> Any:
+def architecture(path: str, settings: config.Model, kind: Kind) -> Any:
+    """The config of a checkpoint, dropout switched off; ConfigError where it is of no such kind."""
     try:
         found = AutoConfig.from_pretrained(path, trust_remote_code=settings.trust_remote_code)
     except (OSError, ValueError) as error:

@@ -21,7 +21,7 @@ Compute = Callable[[Any, Sequence[Tree], bool], Tensor]
 def prepare(model: Any, context: int) -> str | None:
     """Make a language model ready for trees, or say why it cannot take them and leave it as it
     was."""
-    return _prepared(model, _trunk_reason(model, context) or _head_reason(model), _logps)
+    return _prepared(model, _trunk_reason(model, context) or head_reason(model), _logps)
 
 
 def prepare_trunk(model: Any, context: int) -> str | None:
@@ -54,7 +54,8 @@ def _trunk_reason(model: Any, context: int) -> str | None:
     return _scaled(config, ("attn_logit_softcapping",))
 
 
-def _head_reason(model: Any) -> str | None:
+def head_reason(model: Any) -> str | None:
+    """Why its logits are no linear map of its last states; None where they are."""
     if type(model.get_output_embeddings()) is not nn.Linear:
         return "its vocabulary head is not a plain linear layer"
     return _scaled(model.config.get_text_config(), SCALES)

@@ -30,7 +30,7 @@ from prefloop.models.heads import (
     read,
     shell,
 )
-from prefloop.models.load import Kind, Loaded, bare, drop_nothing, merged
+from prefloop.models.load import Kind, Loaded, architecture, bare, drop_nothing, location, merged
 from prefloop.models.lora import adapted
 from prefloop.models.tokens import Reader, reader
 from prefloop.models.transformer import TransformerPolicy
@@ -88,8 +88,8 @@ class RewardModel:
         aggregate: Aggregate = "mean",
     ) -> "RewardModel":
         """Fresh heads, or heads that say zero, on the policy's trunk as it stands."""
-        architecture = deepcopy(backbone(policy.model).config)
-        head = fresh_head(shell(architecture).score.in_features, heads, seed)
+        family = deepcopy(backbone(policy.model).config)
+        head = fresh_head(shell(family).score.in_features, heads, seed)
         if zero:
             nn.init.zeros_(head.weight)
         head = head.to(policy.loaded.device)
@@ -168,6 +168,12 @@ class RewardModel:
             return self.head.weight.new_zeros(0, self.head.in_features)
         return self._forest(responses).by_response(self._run(end_states))
 
+    def predictors(self, responses: Sequence[Response]) -> Float[Tensor, "token width"]:
+        """The backbone's state before each token is drawn, response after response."""
+        if not responses:
+            return self.head.weight.new_zeros(0, self.head.in_features)
+        return self._forest(responses).by_token(self._run(predictor_states))
+
     def values(self, responses: Sequence[Response]) -> Float[Tensor, " token"]:
         """As a critic: the first head, normalised, before each token is drawn; flat."""
         if self.reader is not None:
@@ -176,10 +182,7 @@ class RewardModel:
                 "another tokenizer; set credit.critic=zero, or reward.path to a backbone with the "
                 "policy's tokenizer"
             )
-        if not responses:
-            return self.head.weight.new_zeros(0)
-        states = self._forest(responses).by_token(self._run(predictor_states))
-        return (read(self.head, states)[:, 0] - self.shift) / self.gain
+        return (read(self.head, self.predictors(responses))[:, 0] - self.shift) / self.gain
 
     @torch.no_grad()
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
@@ -280,6 +283,12 @@ class RewardModel:
             return Missing(f"it does not fit {limit} tokens")
         count = len(found.prompt.tokens) + len(found.tokens)
         return None if count <= limit else Missing(f"{count} tokens do not lie in 1..{limit}")
+
+
+def width_of(path: str, settings: config.Model) -> int:
+    """How wide a backbone's states are; ConfigError where it cannot be a reward model's."""
+    asked = settings.model_copy(update={"path": path})
+    return int(architecture(location(path), asked, _kind(1)).get_text_config().hidden_size)
 
 
 def _kind(fresh: int | None) -> Kind:

@@ -23,6 +23,7 @@ from prefloop.runs.checkpoints import Checkpoints, size_gb
 from prefloop.runs.data import Given
 from prefloop.runs.folder import FolderError, RunFolder, log, versions
 from prefloop.runs.knowledge import Knowledge
+from prefloop.runs.language import check_language
 from prefloop.runs.require import require
 from prefloop.runs.reward import restore as restore_reward
 from prefloop.runs.session import Session
@@ -117,6 +118,7 @@ def _session(
         given={name: part for name, part in parts.items() if part is not None},
     )
     session.knowledge = _knowledge(session)
+    check_language(session)
     folder.describe(config)
     check_start(session)
     _introduce(session)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from prefloop import plugins
 from prefloop.config import ConfigError
 from prefloop.learn.learner import Plan
 from prefloop.learn.reward import RewardLearner
+from prefloop.learn.terms import Term
 from prefloop.learn.views import Views
 from prefloop.measure.intervals import mean_interval
 from prefloop.models.load import load_weights
@@ -19,6 +19,7 @@ from prefloop.models.reward import RewardModel
 from prefloop.models.views import ViewEncoder
 from prefloop.rng import key
 from prefloop.runs.folder import writing
+from prefloop.runs.language import language
 from prefloop.runs.leg import Leg, commit_plan
 from prefloop.runs.session import Session
 from prefloop.types import Preference, Response
@@ -34,9 +35,8 @@ class RewardLearning:
         session, settings = self.session, self.session.phase(round).config.reward
         rows, held = self._rows(round)
         model = start(session, round)
-        views = self._views(round, model)
         loss = plugins.build("losses/reward", settings.loss.name, settings.loss.options)
-        learner = RewardLearner(model, loss, settings, views=views)
+        learner = RewardLearner(model, loss, settings, terms=self._terms(round, model))
         plan = Plan.of(len(rows), settings, session.config.seed, round)
         commit_plan(session, round, plan, [*rows])
         leg = self._leg(round, learner)
@@ -53,9 +53,7 @@ class RewardLearning:
         return _metrics(rows, leg) | self._measured(model, held)
 
     def _leg(self, round: int, learner: RewardLearner) -> Leg:
-        trained: dict[str, nn.Module] = {"reward": learner.model.model}
-        if learner.views is not None:
-            trained["views"] = learner.views.encoder
+        trained = {name or "reward": part for name, part in learner.trained.items()}
         return Leg(session=self.session, round=round, learner=learner, trained=trained)
 
     def _rows(self, round: int) -> tuple[list[Preference], list[Preference]]:
@@ -75,6 +73,14 @@ class RewardLearning:
 
     def _is_held(self, row: Preference, share: float) -> bool:
         return key(self.session.config.seed, "reward", row.query.prompt.id) / 2**63 < share
+
+    def _terms(self, round: int, model: RewardModel) -> dict[str, Term]:
+        """What the round's settings lower besides."""
+        found = {
+            "views": self._views(round, model),
+            "language": language(self.session, round, model),
+        }
+        return {name: term for name, term in found.items() if term is not None}
 
     def _views(self, round: int, model: RewardModel) -> Views | None:
         settings = self.session.phase(round).config.reward
