@@ -24,7 +24,7 @@ LAYERS = (
     ("learn", "report"),
     ("theory", "recipes", "runs"),
     ("compare",),
-    ("overoptimize",),
+    ("overoptimize", "rewarding"),
     ("cli",),
 )
 """A file imports from its own package and from the lines above its own."""

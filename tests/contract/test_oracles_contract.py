@@ -6,8 +6,11 @@ that cannot be built so adds a line there.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 from oracle_promises import (
     OF_EVERY_CLASS,
@@ -26,6 +29,7 @@ from oracle_promises import (
     the_scores_tell_responses_apart,
 )
 from promises import exemptions, keep
+from safetensors.numpy import save_file
 
 import small
 import tiny
@@ -50,9 +54,20 @@ def recorded() -> dict[str, float]:
     return dict(ORACLES["recorded"].of(known).answers)
 
 
+def head(folder: Path) -> str:
+    """The folder of a linear reward on the testbed's features."""
+    width = 192
+    folder.mkdir()
+    said = {"features": {"name": "lsa", "options": {}}, "shift": 0.5}
+    (folder / "head.json").write_text(dumps(said))
+    save_file({"weight": np.linspace(-1, 1, width)}, folder / "head.safetensors")
+    return str(folder)
+
+
 OPTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "bradley_terry": lambda _: {"labels": "probability", "scorer": Lengths()},
     "budget": lambda _: {"limit": 10_000.0},
+    "feature_head": lambda tmp: {"path": head(tmp / "head")},
     "function": lambda _: {"target": judge_or_rate},
     "pair_model": lambda tmp: {
         "path": tiny.language_model(tmp / "lm", max_position_embeddings=256),

@@ -54,7 +54,7 @@ class Encoder:
         return found
 
     def _encode(self, text: str) -> list[int]:
-        tokens: list[int] = self._tokenizer(text)["input_ids"]
+        tokens: list[int] = self._tokenizer(text, verbose=False)["input_ids"]
         limit = self.max_tokens or frozen.context(self._model, self._tokenizer)
         if not tokens:
             raise ValueError(f"a text of no tokens has no hidden state, got {text!r}; drop it")

@@ -59,5 +59,5 @@ def circles(p: Float[np.ndarray, "response response"]) -> Circles:
         signs = [np.sign(x - 0.5) for x in (p[a, b], p[b, c], p[c, a])]
         if all(abs(sign) == 1 for sign in signs):
             triples += 1
-            found += abs(sum(signs)) == 3
+            found += int(abs(sum(signs)) == 3)
     return Circles(found, triples)

@@ -9,15 +9,13 @@ from jaxtyping import Float
 if TYPE_CHECKING:
     from torch import Tensor
 
-TEMPLATE = "[CONTEXT] {context} [RESPONSE A] {a} [RESPONSE B] {b} \n"
-
 
 @dataclass(frozen=True, kw_only=True)
 class PairText:
     """A template under one tokenizer; ValueError where an answer is not a single token."""
 
     tokenizer: Any
-    template: str = TEMPLATE
+    template: str
     wrap: Literal["auto", "chat", "plain"] = "auto"
     names: tuple[str, str] = ("A", "B")
 

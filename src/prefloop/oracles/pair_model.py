@@ -8,7 +8,7 @@ from typing import Any, Literal
 from prefloop import frozen
 from prefloop.oracles._border import finite, query_id
 from prefloop.oracles._errors import OracleError
-from prefloop.oracles._pair_text import TEMPLATE, PairText, said
+from prefloop.oracles._pair_text import PairText, said
 from prefloop.types import Answer, Missing, Query
 
 
@@ -25,7 +25,7 @@ class PairModel:
 
     path: str
     """a folder or hub id of a causal language model, trained to answer so"""
-    template: str = TEMPLATE
+    template: str = "[CONTEXT] {context} [RESPONSE A] {a} [RESPONSE B] {b} \n"
     """with {context}, {a} and {b} in it"""
     wrap: Literal["auto", "chat", "plain"] = "auto"
     """auto: a user's message under the tokenizer's chat template if it has one"""
@@ -75,7 +75,7 @@ class PairModel:
         """P(the response named first is better), of each text once."""
         import torch
 
-        found = {}
+        found: dict[tuple[int, ...], float] = {}
         for batch in frozen.batches([len(row) for row in rows], self.tokens):
             chosen = [rows[i] for i in batch]
             with torch.inference_mode():

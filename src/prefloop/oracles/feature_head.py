@@ -1,0 +1,63 @@
+"""A linear reward on the features of a frozen model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from json import loads
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prefloop.oracles._border import finite
+from prefloop.oracles._errors import OracleError
+from prefloop.types import Missing, Response
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureHead:
+    """r(x, y) = wᵀφ(x, y) − shift, with φ any part of `features/` and w fitted to preferences.
+
+    What `prefloop reward train --backbone minilm` writes: the few numbers that few labels can
+    teach, on a frozen encoder (a linear probe of arXiv:1610.01644). The encoder itself is named,
+    not kept.
+    """
+
+    path: str
+    """a folder with head.json and head.safetensors"""
+    _features: Any = field(init=False, repr=False, compare=False)
+    _weight: np.ndarray = field(init=False, repr=False, compare=False)
+    _shift: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        from prefloop import plugins
+
+        said, weight = _read(Path(self.path))
+        part = plugins.build("features", said["features"]["name"], said["features"]["options"])
+        object.__setattr__(self, "_features", part)
+        object.__setattr__(self, "_weight", weight)
+        object.__setattr__(self, "_shift", float(said["shift"]))
+
+    def score(self, responses: Sequence[Response]) -> list[float | Missing]:
+        if not responses:
+            return []
+        found = np.asarray(self._features.features(responses), np.float64)
+        if found.shape[1] != len(self._weight):
+            raise OracleError(
+                f"{self.path} weighs {len(self._weight)} features and its encoder gives "
+                f"{found.shape[1]}: it was trained on another one"
+            )
+        return [finite(value) for value in (found @ self._weight - self._shift).tolist()]
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], np.ndarray]:
+    from safetensors.numpy import load_file
+
+    try:
+        said = loads((folder / "head.json").read_text(encoding="utf-8"))
+        weight = load_file(folder / "head.safetensors")["weight"]
+    except (OSError, KeyError, ValueError) as error:
+        raise OracleError(
+            f"{folder} holds no head on features ({error}); write one with "
+            "prefloop reward train --backbone minilm"
+        ) from None
+    return said, np.asarray(weight, np.float64)

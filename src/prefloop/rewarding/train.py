@@ -1,0 +1,115 @@
+"""From labels to the folder of a reward model, whole or not at all."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from prefloop import plugins
+from prefloop.config import ConfigError
+from prefloop.engine.single import settle_threads
+from prefloop.rewarding.evaluate import Evaluation, evaluate
+from prefloop.rewarding.request import Request
+from prefloop.rewarding.rows import Row, comparisons, read, responses_of
+from prefloop.rng import key
+from prefloop.runs.folder import versions, writing
+from prefloop.types import Preference
+
+Told = Callable[[int, int], None]
+REPORT = "training.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What came of it; `held_out` is None where nothing decided was held out."""
+
+    folder: Path
+    report: dict[str, Any]
+    held_out: Evaluation | None
+
+
+def train(request: Request, out: Path, told: Told = lambda done, total: None) -> Trained:
+    """Train, measure on prompts left out of training, and write the folder with training.json.
+
+    It appears under its name when all is there. ValueError where something is there already.
+    """
+    if out.exists():
+        raise ValueError(f"{out} is there already; remove it, or write to another folder")
+    config = request.config
+    settle_threads(config.model.threads)
+    rows = read(request.source, config.data.limit)
+    fitted, held = split(rows, config.reward.holdout, config.seed)
+    part = out.with_name(out.name + ".part")
+    begun = monotonic()
+    shutil.rmtree(part, ignore_errors=True)
+    with writing(part):
+        part.mkdir(parents=True)
+    report = {"kind": request.kind, **_fit(request, fitted, part, told)}
+    found = _measured(request, part, held)
+    report |= {
+        "source": request.source,
+        "backbone": request.backbone,
+        "prompts": _prompts(fitted),
+        "prompts_held_out": _prompts(held),
+        "seconds": monotonic() - begun,
+        "settings": {"seed": config.seed, "reward": config.reward.model_dump(mode="json")},
+        "versions": versions(),
+        "held_out": found.json if found else None,
+    }
+    with writing(out):
+        (part / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        part.rename(out)
+    return Trained(folder=out, report=report, held_out=found)
+
+
+def split(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
+    """(to learn from, to measure by): a prompt's rows stay together, whatever else is there."""
+    held = [key(seed, "reward", responses_of(r)[0].prompt.id) / 2**63 < share for r in rows]
+    fitted = [row for row, out in zip(rows, held, strict=True) if not out]
+    if not any(row.p != 0.5 for row in fitted if isinstance(row, Preference)) and all(
+        isinstance(row, Preference) for row in fitted
+    ):
+        raise ConfigError(
+            f"none of {len(fitted)} rows to learn from says what is better: they are ties, or "
+            "reward.holdout leaves none"
+        )
+    return fitted, [row for row, out in zip(rows, held, strict=True) if out]
+
+
+def scorer_part(request: Request, folder: Path) -> dict[str, Any]:
+    """The part of oracles/ that reads such a folder."""
+    name = "pair_model" if request.kind == "pair" else "reward_model"
+    return {"name": "feature_head" if request.is_on_features else name, "path": str(folder)}
+
+
+def _fit(request: Request, rows: Sequence[Row], folder: Path, told: Told) -> dict[str, Any]:
+    if request.is_on_features:
+        from prefloop.rewarding import heads
+
+        return heads.train(comparisons(rows), request.backbone, folder, request.config.seed)
+    if request.kind == "pair":
+        from prefloop.rewarding import pairs
+
+        return pairs.train(comparisons(rows), request.config, folder, told)
+    from prefloop.rewarding import scores
+
+    return scores.train(rows, request.config, folder, told)
+
+
+def _measured(request: Request, folder: Path, held: Sequence[Row]) -> Evaluation | None:
+    """Through the folder, as anyone will read it."""
+    pairs = comparisons(held)
+    if all(pair.p == 0.5 for pair in pairs):
+        return None
+    part = scorer_part(request, folder)
+    options = {key: value for key, value in part.items() if key != "name"}
+    if not request.is_on_features:
+        options["device"] = request.config.model.device
+    return evaluate(plugins.build("oracles", part["name"], options), pairs)
+
+
+def _prompts(rows: Sequence[Row]) -> int:
+    return len({responses_of(row)[0].prompt.id for row in rows})
