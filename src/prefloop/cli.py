@@ -383,10 +383,10 @@ app.add_typer(reward, name="reward", help="Train a reward model by itself, or me
 
 @reward.command(name="train")
 def reward_train(
-    settings: Settings = None,
     source: Annotated[
         str, typer.Option("--from", help="a preference file, or a run folder with answers")
-    ] = "",
+    ],
+    settings: Settings = None,
     backbone: Annotated[
         str,
         typer.Option(

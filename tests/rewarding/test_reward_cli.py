@@ -301,3 +301,19 @@ def test_what_a_length_limit_cut_off_gets_no_end(desk):
     (found,), _ = encoded([row], model, config)
     assert found.query.a.tokens == (*found.query.b.tokens, model.loaded.tokenizer.eos_token_id)
     assert torch.isfinite(model.scores([found.query.a, found.query.b])).all()
+
+
+def test_what_is_trained_is_kept_where_it_cannot_be_measured(desk, tmp_path, caplog):
+    """The pairs fit the model's 64 positions; its tokenizer says that nothing over 8 does."""
+    tokenizer = AutoTokenizer.from_pretrained(desk / "lm")
+    AutoModelForCausalLM.from_pretrained(desk / "lm").save_pretrained(tmp_path / "lm")
+    tokenizer.model_max_length = 8
+    tokenizer.save_pretrained(tmp_path / "lm")
+    words = ("train", "--from", str(desk / "pairs.jsonl"), "--backbone", str(tmp_path / "lm"))
+    said = invoke(*words, "--out", str(tmp_path / "rm"), *FAST, "data.limit=40")
+    assert (tmp_path / "rm" / "model.safetensors").exists() and "accuracy" not in said
+    assert "not measured: none of" in caplog.text
+    said = invoke(
+        *words, "--out", str(tmp_path / "2"), *FAST, "data.limit=40", "model.max_tokens=64"
+    )
+    assert "accuracy" in said

@@ -10,7 +10,8 @@ from prefloop.config import Config, ConfigError
 
 SETTINGS = ("seed", "model", "reward", "data.limit", "data.overflow")
 KINDS = ("scores", "pair")
-RUNS_ONLY = ("views", "views_weight", "views_batch", "views_lr", "init_from", "data", "retrainings")
+RUNS_ONLY = ("views", "views_weight", "views_batch", "views_lr", "language")
+RUNS_ONLY += ("init_from", "data", "retrainings")
 PAIR_IGNORES = ("loss", "heads", "anchor", "aggregate")
 
 

@@ -1,6 +1,7 @@
 """From labels to the folder of a reward model, whole or not at all."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from prefloop import plugins
 from prefloop.config import ConfigError
 from prefloop.engine.single import settle_threads
+from prefloop.oracles._errors import OracleError
 from prefloop.rewarding.evaluate import Evaluation, evaluate
 from prefloop.rewarding.request import Request
 from prefloop.rewarding.rows import Row, comparisons, read, responses_of
@@ -19,6 +21,7 @@ from prefloop.runs.folder import versions, writing
 from prefloop.types import Preference
 
 Told = Callable[[int, int], None]
+log = logging.getLogger("prefloop")
 REPORT = "training.json"
 
 
@@ -100,15 +103,20 @@ def _fit(request: Request, rows: Sequence[Row], folder: Path, told: Told) -> dic
 
 
 def _measured(request: Request, folder: Path, held: Sequence[Row]) -> Evaluation | None:
-    """Through the folder, as anyone will read it."""
+    """Through the folder, as anyone will read it; None where no decided pair has a score."""
     pairs = comparisons(held)
     if all(pair.p == 0.5 for pair in pairs):
         return None
     part = scorer_part(request, folder)
     options = {key: value for key, value in part.items() if key != "name"}
     if not request.is_on_features:
-        options["device"] = request.config.model.device
-    return evaluate(plugins.build("oracles", part["name"], options), pairs)
+        model = request.config.model
+        options |= {"device": model.device, "max_tokens": model.max_tokens}
+    try:
+        return evaluate(plugins.build("oracles", part["name"], options), pairs)
+    except OracleError as error:
+        log.warning("the model is there, but not measured: %s", error)
+        return None
 
 
 def _prompts(rows: Sequence[Row]) -> int:
