@@ -277,7 +277,10 @@ class TestHeads:
 
     @pytest.mark.parametrize("batch", [(0, 1, 2), tuple(range(8))])
     def test_the_anchor_pulls_by_its_weight_over_all_rows(self, batch: tuple[int, ...]) -> None:
-        """anchor/rows · (w − w₀), however many of the rows a step sees."""
+        """anchor/(rows · heads) · (w − w₀), however many of the rows a step sees.
+
+        The loss is a mean over heads too: a head's own prior is the same among many as alone.
+        """
         found = {}
         for anchor in (0.0, 3.0):
             model = reward(heads=2)
@@ -288,7 +291,7 @@ class TestHeads:
                 away = model.head.weight - began
             found[anchor] = gradient(learner, pairs(), Plan(batches=(batch,)))
         pull = found[3.0].pop("/score.weight") - found[0.0].pop("/score.weight")
-        torch.testing.assert_close(pull, 3.0 / 8 * away, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(pull, 3.0 / (8 * 2) * away, rtol=1e-10, atol=1e-12)
         close(found[3.0], found[0.0])
 
     def test_a_step_says_what_the_anchor_was(self) -> None:

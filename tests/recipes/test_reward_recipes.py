@@ -1,9 +1,11 @@
 """Recipes that learn a reward, climb one, or imitate the best by one."""
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from transformers import AutoModelForSequenceClassification
@@ -11,10 +13,10 @@ from transformers import AutoModelForSequenceClassification
 import small
 from prefloop.config import ConfigError, Model, parse
 from prefloop.models.reward import RewardModel
-from prefloop.runs import Given, Result, run
+from prefloop.runs import Given, Result, run, summary
 from prefloop.runs.open import phases_of
 from prefloop.store.ledger import Ledger
-from prefloop.types import Query, Response
+from prefloop.types import Missing, Query, Response
 
 ME = "test_reward_recipes"
 COMPLETIONS = [{"prompt": p, "completion": " seen"} for p in small.PROMPTS]
@@ -212,6 +214,13 @@ def test_replay_mixes_the_file_in(model: str, tmp_path: Path) -> None:
         ("rloo", {"learn.data": "all"}, "set latest, all and 0"),
         ("online_dpo", {"explore.scorer": "learned"}, "no phase before 'online' trains one"),
         ("raft", {"learn.replay": 0.2}, "needs data.completions"),
+        ("ppo", {"learn.loss": "dpo"}, "asks nobody"),
+        ("ppo", {"learn.bonus": "sft", "learn.bonus_on": "policy"}, "takes no bonus"),
+        ("ppo", {"learn.reference": "previous"}, "is held to π₀"),
+        ("ppo", {"credit.target": 2.0, "credit.beta": 0.0}, "set credit.beta above 0"),
+        ("online_dpo", {"learn.rows": "best", "explore.scorer": "proxy"}, "learns from pairs"),
+        ("raft", {"sample.sources": {"policy": 1}}, "picks one of several"),
+        ("rlp_uml", {"explore.scorer": f"{ME}:share_of_e"}, "learns its reward models itself"),
         ("ppo", {"reward.loss": "kwise"}, "learns from ranked lists or ratings"),
         ("ppo", {"reward.loss": "margin"}, "learns from how much better one is"),
         ("ppo", {"reward.aggregate": "min"}, "set reward.heads=4"),
@@ -255,3 +264,96 @@ def test_rounds_that_would_move_a_finished_phase_are_refused(model: str, tmp_pat
     longer = tmp_path / "longer"
     made("ppo", model, longer, {"rounds": 1}, oracle=likes_short)
     assert len(made("ppo", model, longer, {"rounds": 2}, oracle=likes_short).metrics) == 4
+
+
+def test_a_scorer_handed_over_that_nobody_would_climb_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="would never be climbed"):
+        made("ppo", "none", tmp_path / "run", scorer=small.Share(), oracle=likes_short)
+
+
+def test_imitation_takes_over_nothing_of_what_the_policy_does_later(
+    model: str, tmp_path: Path
+) -> None:
+    """It reads the whole file and buys no label, however the policy samples afterwards."""
+    data = Given(prompts=small.PROMPTS, eval_prompts=small.HELD, completions=COMPLETIONS)
+    settings = {
+        "data.completions": "given",
+        "sample.sources": {"policy": 3},
+        "sample.prompts": 4,
+        "learn.rows": "best",
+    }
+    lines = made("raft", model, tmp_path / "run", settings, data=data, oracle=likes_short).metrics
+    assert lines[1]["phase"] == "sft"
+    assert lines[1]["rows"] == len(COMPLETIONS)
+    assert lines[1]["labels_total"] == 0
+    assert lines[-1]["labels_total"] == 8
+
+
+def test_a_setting_of_an_earlier_phase_may_not_change_either(model: str, tmp_path: Path) -> None:
+    """The last phase asks nobody, so that its own config no longer says how many were asked."""
+    made("ppo", model, tmp_path / "run", {"rounds": 1}, oracle=likes_short)
+    with pytest.raises(ConfigError, match=r"sample.prompts: was 8, now 4"):
+        made("ppo", model, tmp_path / "run", {"rounds": 1, "ask.labels": 4}, oracle=likes_short)
+
+
+def test_which_samples_could_be_rated_does_not_change_in_a_round_that_is_under_way(
+    model: str, tmp_path: Path
+) -> None:
+    """A scorer that failed on some recovers after a kill: the rows are the committed ones."""
+    settings = {**LOSING, "checkpoint.steps": 1, "model.path": model}
+    work = (raft_of, str(tmp_path / "run"), settings)
+    step = ("prefloop.learn.step:Stepper.step", 1, "after")
+    assert small.elsewhere(small.killed_at, *step, *work, "losing") == -signal.SIGKILL
+    assert small.elsewhere(*work, "kind") == 0
+
+
+LOSING: dict[str, Any] = {
+    **SETTINGS,
+    "rounds": 1,
+    "ask.labels": None,
+    "ask.max_missing": 0.5,
+    "sample.sources": {"policy": 2},
+    "learn.rows": "all",
+    "learn.loss": "rloo",
+    "credit.estimator": "leave_one_out",
+}
+
+
+def raft_of(out: str, settings: Mapping[str, Any], scorer: str) -> None:
+    """A round of RLOO whose scorer loses some samples, or none."""
+    data = Given(prompts=small.PROMPTS, eval_prompts=small.HELD)
+    with patch.object(summary, "write"):
+        run(
+            "rloo",
+            out,
+            {**settings, "explore.scorer": f"{ME}:rater"},
+            data=data,
+            scorer=SCORERS[scorer](),
+        )
+
+
+class Losing:
+    """Cannot rate what answers a prompt early in the alphabet, nor one of two about the plot."""
+
+    def score(self, responses: Sequence[Response]) -> list[float | Missing]:
+        lost = [
+            r.prompt.text < "the film" or ("plot" in r.prompt.text and r.id.endswith(".0"))
+            for r in responses
+        ]
+        rated = Kind().score(responses)
+        return [Missing("lost") if no else x for no, x in zip(lost, rated, strict=True)]
+
+
+class Kind:
+    """Rates all."""
+
+    def score(self, responses: Sequence[Response]) -> list[float | Missing]:
+        return [float(len(r.text)) for r in responses]
+
+
+SCORERS = {"losing": Losing, "kind": Kind}
+
+
+def rater(responses: Sequence[Response]) -> list[float]:
+    """Stands in the config for the scorer that is handed over."""
+    return [0.0 for _ in responses]

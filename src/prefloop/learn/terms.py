@@ -51,8 +51,8 @@ class Anchor:
     trained: Trained = field(default_factory=dict)
 
     def gradient(self, turn: Turn) -> float:
-        """Add weight/rows · (w − w₀)."""
+        """Add weight/(rows · heads) · (w − w₀), since the loss is a mean over both."""
         pull = (self.head.weight - self.began).square().sum()
-        value = self.weight / (2 * turn.total) * pull
+        value = self.weight / (2 * turn.total * len(self.head.weight)) * pull
         value.backward()  # type: ignore[no-untyped-call]
         return float(value.detach())

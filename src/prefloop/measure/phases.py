@@ -13,9 +13,12 @@ def last_phase(metrics: Metrics) -> Metrics:
 
 
 def last_way(metrics: Metrics) -> Metrics:
-    """The last phase's way from the start: round 0, and its own rounds.
+    """The last phase's way from π₀: the round it is measured from, and its own rounds.
 
-    What came before went elsewhere, or under another reward model.
+    What came before went elsewhere, or under another reward model. A π₀ that imitated first was
+    measured from the model before it; from itself it is nowhere.
     """
-    name = metrics[-1].get("phase") if metrics else None
-    return [row for row in metrics if row.get("round") == 0 or row.get("phase") == name]
+    mine = last_phase(metrics)
+    anchor = mine[-1].get("anchor", 0) if mine else 0
+    start = [row for row in metrics if row.get("round") == anchor and row not in mine]
+    return [*({**row, "kl": 0.0} if anchor else row for row in start), *mine]

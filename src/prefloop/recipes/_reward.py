@@ -1,5 +1,6 @@
 """The phases that recipes with a reward model are made of."""
 
+from dataclasses import replace
 from typing import Any
 
 from prefloop.config import Config, Phase
@@ -9,6 +10,23 @@ from prefloop.recipes.sft import sft
 LABELS = 1536
 """answers the first reward model learns from, unless `ask.labels` says otherwise"""
 _KEPT = ("data.", "measure.", "ask.oracle", "sample.max_new_tokens")
+_IMITATION: dict[str, Any] = {
+    "rounds": None,
+    "sample.sources": {"dataset": 1},
+    "sample.prompts": None,
+    "explore.rule": {"name": "on_policy"},
+    "explore.scorer": None,
+    "explore.clusters": None,
+    "ask.labels": None,
+    "learn.loss": {"name": "sft"},
+    "learn.bonus": None,
+    "learn.bonus_on": None,
+    "learn.rows": "all",
+    "learn.replay": 0.0,
+    "learn.data": "latest",
+    "learn.init_from": "previous",
+    "learn.reference": "pi0",
+}
 _SMALL = {
     "sample.top_p": 1.0,
     "sample.prompts": 256,
@@ -30,11 +48,14 @@ def embedded(config: Config) -> dict[str, Any]:
 
 
 def imitation(config: Config) -> list[Phase]:
-    """Supervised fine-tuning first, where there is a file for it; its policy is then π₀."""
+    """Supervised fine-tuning first, where there is a file for it; its policy is then π₀.
+
+    Rate, epochs and batch are those of `learn`, for this phase as for the policy's; nothing else of
+    the policy's later training is.
+    """
     if config.data.completions is None:
         return []
-    phases = sft(config.override({"rounds": None, **_own_loss("sft")}))
-    return [Phase(name=p.name, rounds=p.rounds, config=p.config, anchors=True) for p in phases]
+    return [replace(p, asks=False, anchors=True) for p in sft(config.override(_IMITATION))]
 
 
 def collected(config: Config) -> Phase:
@@ -44,6 +65,7 @@ def collected(config: Config) -> Phase:
         "sample.prompts": config.ask.labels or LABELS,
         "explore.rule": {"name": "on_policy"},
         "explore.scorer": None,
+        "learn.bonus": None,
         "reward.views": None,
     }
     asked = config.with_defaults(embedded(config)).override(settings)
@@ -58,6 +80,6 @@ def climbed(config: Config, settings: dict[str, Any], *, name: str = "policy") -
     return Phase(name=name, rounds=rounds, config=chosen, asks=False, begins="pi0")
 
 
-def _own_loss(name: str) -> dict[str, Any]:
-    """What of the policy's later training an earlier phase must not take over."""
-    return {"learn.loss": {"name": name}, "learn.rows": "all", "learn.replay": 0.0}
+def given_scorer(config: Config) -> bool:
+    """Is there a reward already, so that none has to be learned?"""
+    return config.explore.scorer is not None and config.explore.scorer.name != "learned"

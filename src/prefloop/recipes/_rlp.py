@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from prefloop.config import Config, Phase
+from prefloop.config import Config, ConfigError, Phase
 from prefloop.recipes._ppo import PPO
-from prefloop.recipes._reward import climbed, collected, imitation
+from prefloop.recipes._reward import climbed, collected, given_scorer, imitation
 
 SAMPLES = 10
 """samples of the policy for each prompt, n in the paper"""
@@ -16,6 +16,12 @@ def on_policy(config: Config, again: dict[str, Any], *, asks: bool) -> list[Phas
     `rounds` is the length of each PPO phase, `reward.retrainings` how often the last two are done.
     Every PPO phase starts from π₀ (π_SFT), not from the one before, and is held to it.
     """
+    if given_scorer(config):
+        raise ConfigError(
+            f"{config.recipe} learns its reward models itself, got explore.scorer="
+            f"{config.explore.scorer and config.explore.scorer.name}; leave it out, or climb yours "
+            "with the recipe ppo"
+        )
     phases = [*imitation(config), collected(config), climbed(config, PPO, name="policy 1")]
     for turn in range(2, config.reward.retrainings + 2):
         phases.append(_relearned(phases[-1], again, asks=asks, name=f"reward {turn}"))
@@ -28,6 +34,7 @@ def _relearned(policy: Phase, again: dict[str, Any], *, asks: bool, name: str) -
     settings = {
         "sample.sources": {"policy": SAMPLES},
         "learn.loss": {"name": "dpo"},
+        "learn.bonus": None,
         "ask.labels": None,
         **again,
     }

@@ -2,7 +2,7 @@
 
 from prefloop.config import Config, Phase
 from prefloop.recipes._ppo import PPO
-from prefloop.recipes._reward import climbed, collected, imitation
+from prefloop.recipes._reward import climbed, collected, given_scorer, imitation
 
 
 def ppo(config: Config) -> list[Phase]:
@@ -13,6 +13,6 @@ def ppo(config: Config) -> list[Phase]:
     starting from a zero head.
     """
     before = imitation(config)
-    if config.explore.scorer is not None:
+    if given_scorer(config):
         return [*before, climbed(config, {**PPO, "credit.critic": "zero"})]
     return [*before, collected(config), climbed(config, PPO)]

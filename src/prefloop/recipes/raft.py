@@ -1,7 +1,7 @@
 """Rejection-sampling fine-tuning."""
 
 from prefloop.config import Config, Phase
-from prefloop.recipes._reward import climbed, collected, imitation
+from prefloop.recipes._reward import climbed, collected, given_scorer, imitation
 
 
 def raft(config: Config) -> list[Phase]:
@@ -19,5 +19,5 @@ def raft(config: Config) -> list[Phase]:
         "learn.rows": "best",
         "learn.lr": 1e-5,
     }
-    before = imitation(config) + ([] if config.explore.scorer else [collected(config)])
+    before = imitation(config) + ([] if given_scorer(config) else [collected(config)])
     return [*before, climbed(config, settings)]

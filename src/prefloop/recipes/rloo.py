@@ -1,7 +1,7 @@
 """REINFORCE leave-one-out."""
 
 from prefloop.config import Config, Phase
-from prefloop.recipes._reward import climbed, collected, imitation
+from prefloop.recipes._reward import climbed, collected, given_scorer, imitation
 
 
 def rloo(config: Config) -> list[Phase]:
@@ -18,5 +18,5 @@ def rloo(config: Config) -> list[Phase]:
         "credit.estimator": "leave_one_out",
         "credit.whiten": False,
     }
-    before = imitation(config) + ([] if config.explore.scorer else [collected(config)])
+    before = imitation(config) + ([] if given_scorer(config) else [collected(config)])
     return [*before, climbed(config, settings)]

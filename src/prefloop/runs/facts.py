@@ -96,7 +96,7 @@ class Gathering:
         if response.source == "reference":
             return self.session.origin(round).name
         if response.source in ("policy", "hot"):
-            return self.session.now(round - 1).name
+            return self.session.now(response.policy_version).name
         raise ConfigError(
             f"an importance ratio needs to know who drew a sample, got one of the "
             f"{response.source}; set learn.bonus_on to policy or reference"

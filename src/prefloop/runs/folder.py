@@ -76,7 +76,7 @@ class RunFolder:
 
     def refuse_changes(self, config: Config) -> None:
         """ConfigError if this run was started with settings that decide other numbers."""
-        _refuse_changes(self._written(), config.model_dump(mode="json"), self.path)
+        refuse_changes(self._written(), config.model_dump(mode="json"), self.path)
 
     @property
     def status(self) -> str:
@@ -150,7 +150,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _refuse_changes(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
+def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], path: Path) -> None:
+    """ConfigError that names every setting that differs and may not."""
     before, after = _flat(old), _flat(new)
     changed = [
         f"  {key}: was {before.get(key)!r}, now {after.get(key)!r}"

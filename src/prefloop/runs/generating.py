@@ -158,14 +158,14 @@ def _drawn(request: Request, chunks: Sequence[Sequence[Prompt]], first: int) -> 
     """The rows of each chunk; the first of them has that number."""
     from prefloop.models.load import load
     from prefloop.models.transformer import TransformerPolicy
-    from prefloop.runs.open import _let_stop
+    from prefloop.runs.open import let_stop
     from prefloop.store.text import Encoder
 
     settings = request.model_settings
     settle_threads(settings.threads)
     loaded = load(settings)
     encoder = Encoder(loaded.tokenizer, context=loaded.context, template=settings.template)
-    _let_stop(loaded, encoder)
+    let_stop(loaded, encoder)
     scorer = _scorer(request, str(loaded.device))
     policy = TransformerPolicy(loaded)
     with policy.rollouts():

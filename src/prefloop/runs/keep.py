@@ -1,5 +1,6 @@
 """Which single responses a round learns from: all, the best of them, and some of a file's."""
 
+from collections import Counter
 from collections.abc import Sequence
 from time import perf_counter
 
@@ -24,17 +25,36 @@ def kept(session: Session, round: int) -> list[Response]:
 
 
 def _scores(session: Session, round: int, drawn: Sequence[Response]) -> dict[str, float]:
-    """Of those that can be rated; ConfigError where too many cannot."""
+    """Of those that can be rated; ConfigError where too many cannot.
+
+    Which could is committed: a scorer that has recovered since changes no round that is under way.
+    """
     rated = session.rated(round, drawn)
-    lost = [score.reason for score in rated.values() if isinstance(score, Missing)]
-    limit = session.phase(round).config.ask.max_missing
-    if len(lost) > limit * len(drawn):
-        raise ConfigError(
-            f"{len(lost)} of round {round}'s {len(drawn)} samples have no score, more than "
-            f"ask.max_missing={limit:g} allows ({lost[0]}); mend explore.scorer and run the same "
-            "command again"
-        )
-    return {name: score for name, score in rated.items() if not isinstance(score, Missing)}
+    lost = {name: s.reason for name, s in rated.items() if isinstance(s, Missing)}
+    known = session.ledger.finished(round, "rated")
+    if known is None:
+        limit = session.phase(round).config.ask.max_missing
+        if len(lost) > limit * len(drawn):
+            raise ConfigError(
+                f"{len(lost)} of round {round}'s {len(drawn)} samples have no score, more than "
+                f"ask.max_missing={limit:g} allows ({next(iter(lost.values()))}); mend "
+                "explore.scorer and run the same command again"
+            )
+        known = {"lost": [*lost]}
+        session.ledger.finish(round, "rated", known)
+    left = {n: s for n, s in rated.items() if not isinstance(s, Missing) and n not in known["lost"]}
+    return _with_siblings(session, round, drawn, left)
+
+
+def _with_siblings(
+    session: Session, round: int, drawn: Sequence[Response], scores: dict[str, float]
+) -> dict[str, float]:
+    """Without those that nothing is left to be compared with, where samples are."""
+    if session.phase(round).config.credit.estimator != "leave_one_out":
+        return scores
+    each = Counter(r.prompt.id for r in drawn if r.id in scores)
+    kept = {r.id for r in drawn if each[r.prompt.id] > 1}
+    return {name: score for name, score in scores.items() if name in kept}
 
 
 def _best(

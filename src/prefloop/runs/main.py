@@ -10,6 +10,7 @@ from typing import Any, Literal
 from prefloop import plugins
 from prefloop.config import Config, load, parse
 from prefloop.loop import Metrics, Parts, online
+from prefloop.measure.phases import last_phase
 from prefloop.models.load import load_weights, save
 from prefloop.runs.ask import Asking
 from prefloop.runs.checkpoints import size_gb
@@ -151,7 +152,8 @@ def _rounds(session: Session, done: int) -> Iterator[Metrics]:
 def _check_limits(session: Session, metrics: Sequence[Metrics]) -> None:
     """Raise LimitReached when the last round crossed a limit that ends the run."""
     limit, kl = session.config.limits.kl, metrics[-1].get("kl") if metrics else None
-    if limit is not None and kl is not None and kl > limit:
+    anchors = bool(metrics) and session.phase(metrics[-1]["round"]).anchors
+    if limit is not None and kl is not None and kl > limit and not anchors:
         raise LimitReached(f"KL is {kl:.1f} nats, above limits.kl={limit:g}: the run ends here")
     disk, used = session.config.checkpoint.disk_gb, size_gb(session.folder.path)
     if disk is not None and used > disk:
@@ -162,9 +164,13 @@ def _check_limits(session: Session, metrics: Sequence[Metrics]) -> None:
 
 
 def best_round(metrics: Sequence[Metrics]) -> int | None:
-    """The trained round with the best gold reward; else the proxy's, else agreement's."""
+    """The trained round with the best gold reward; else the proxy's, else agreement's.
+
+    By the proxy only among the rounds of the last phase: another phase may have another proxy.
+    """
     for name in ("gold_reward_mean", "proxy_reward_mean", "eval_accuracy"):
-        rated = [m for m in metrics if m["round"] > 0 and m.get(name) is not None]
+        rounds = last_phase(metrics) if name == "proxy_reward_mean" else metrics
+        rated = [m for m in rounds if m["round"] > 0 and m.get(name) is not None]
         if rated:
             return int(max(rated, key=lambda m: m[name])["round"])
     return None

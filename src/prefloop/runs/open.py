@@ -21,7 +21,7 @@ from prefloop.rng import key
 from prefloop.runs import data
 from prefloop.runs.checkpoints import Checkpoints, size_gb
 from prefloop.runs.data import Given
-from prefloop.runs.folder import FolderError, RunFolder, log, versions
+from prefloop.runs.folder import FolderError, RunFolder, log, refuse_changes, versions
 from prefloop.runs.knowledge import Knowledge
 from prefloop.runs.language import check_language
 from prefloop.runs.require import require
@@ -66,6 +66,7 @@ def opened(
         try:
             if ledger.finished(0, "start") is not None:
                 folder.refuse_changes(phases[-1].config)
+                _refuse_changed_phases(phases, folder, ledger)
                 _refuse_fewer_rounds(phases, ledger)
                 _refuse_moved_phases(phases, ledger)
             log.info("versions: %s", versions())
@@ -95,7 +96,7 @@ def _session(
         template=config.model.template,
         overflow=config.data.overflow,
     )
-    _let_stop(loaded, encoder)
+    let_stop(loaded, encoder)
     found = data.load(config, encoder, given)
     policy = TransformerPolicy(
         loaded, precision=config.sample.precision, tokens=config.learn.tokens
@@ -152,7 +153,7 @@ def _hidden_states(session: Session, responses: Sequence[Response]) -> np.ndarra
         return found
 
 
-def _let_stop(loaded: Loaded, encoder: Encoder) -> None:
+def let_stop(loaded: Loaded, encoder: Encoder) -> None:
     """Let the sampler end where the data's responses end: at the template's end of turn too."""
     settings = loaded.model.generation_config
     named = settings.eos_token_id if isinstance(settings.eos_token_id, list) else []
@@ -187,13 +188,22 @@ def _refuse_fewer_rounds(phases: Sequence[Phase], ledger: Ledger) -> None:
         )
 
 
+def _refuse_changed_phases(phases: Sequence[Phase], folder: RunFolder, ledger: Ledger) -> None:
+    """A setting may be one phase's alone, and config.yaml holds the last one's."""
+    known = ledger.finished(0, "settings") or {}
+    for phase in phases:
+        if phase.name in known:
+            refuse_changes(known[phase.name], phase.config.model_dump(mode="json"), folder.path)
+
+
 def _refuse_moved_phases(phases: Sequence[Phase], ledger: Ledger) -> None:
     """More rounds of an early phase would make its last ones of what a later phase did."""
     wanted = [phase.name for phase in phases for _ in range(phase.rounds)]
-    for done, now in zip(ledger.details("metrics")[1:], wanted, strict=False):
-        if done["phase"] != now:
+    begun = ledger.details("begin")
+    for round, (then, now) in enumerate(zip(begun, wanted, strict=False), start=1):
+        if then["phase"] != now:
             raise ConfigError(
-                f"round {done['round']} of this run was one of phase {done['phase']!r}, and with "
+                f"round {round} of this run was one of phase {then['phase']!r}, and with "
                 f"these rounds it would be one of {now!r}; set rounds to what they were, or start "
                 "another run with --out"
             )

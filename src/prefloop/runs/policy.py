@@ -115,8 +115,10 @@ class PolicyLearning:
         """What the round learns from, in committed order: answers, or single responses."""
         settings = self.session.phase(round).config.learn
         back = {"all": round, "latest": 1, "window": settings.window}[settings.data]
+        asks, offset = self.session.phase(round).asks, self.session.offset(round)
+        first = 1 if asks else round - offset  # samples of another phase are another law's
         rows: list[Row] = []
-        for earlier in range(max(1, round - back + 1), round):
+        for earlier in range(max(first, round - back + 1), round):
             rows += self._committed(earlier, learner)
         rows += preferences or self._committed(round, learner)
         if not rows:

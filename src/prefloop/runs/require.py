@@ -21,11 +21,28 @@ def require(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> 
         _require_oracle(phase, parts)
         _require_own_parts(phase.config)
         require_reward(phase, phases[:place], parts)
+    _require_use(phases, given, parts)
     named = [phase.config.ask.oracle for phase in phases]
     if parts.get("oracle") is not None and all(o and o.name == "recorded" for o in named):
         raise ConfigError(
             "the oracle handed over would never be asked: this recipe reads its labels from the "
             "file. Leave it out, or name another ask.oracle"
+        )
+
+
+def _require_use(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> None:
+    """What was handed over from Python is used by some phase."""
+    scorers = [phase.config.explore.scorer for phase in phases if phase.learns == "policy"]
+    if parts.get("scorer") is not None and all(s and s.name == "learned" for s in scorers):
+        raise ConfigError(
+            "the scorer handed over would never be climbed: this recipe learns a reward of its "
+            "own. Leave it out, or name it in the config: explore.scorer=my_module:score"
+        )
+    reads = [p.config.sample.sources.get("dataset") == 1 or p.config.learn.replay for p in phases]
+    if given.completions is not None and not any(reads):
+        raise ConfigError(
+            "no phase of this recipe reads the completions handed over; name them as a file, "
+            "data.completions, for a recipe that imitates first"
         )
 
 

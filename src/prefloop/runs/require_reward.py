@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefloop import plugins
-from prefloop.batches import PairScores
+from prefloop.batches import PairLogps, PairScores
 from prefloop.config import ConfigError, Phase
 from prefloop.learn.families import family
 from prefloop.runs.wants import needs
@@ -17,7 +17,9 @@ def require_reward(phase: Phase, before: Sequence[Phase], parts: Mapping[str, An
         _require_pairs(phase)
         _require_heads(phase)
         _require_views(phase)
-    elif "reward" in needs("losses", phase.config.learn.loss):
+    elif "reward" not in needs("losses", phase.config.learn.loss):
+        _require_rows(phase)
+    else:
         _require_law(phase)
         _require_baseline(phase)
 
@@ -49,6 +51,34 @@ def _require_scorer(phase: Phase, before: Sequence[Phase], parts: Mapping[str, A
         )
 
 
+def _require_rows(phase: Phase) -> None:
+    """Answers for a loss that learns from pairs; single responses where some are picked."""
+    config, learn = phase.config, phase.config.learn
+    if ":" in learn.loss.name:
+        return
+    is_paired = family(plugins.build("losses", learn.loss.name, learn.loss.options)) is PairLogps
+    if is_paired and not phase.asks:
+        raise ConfigError(
+            f"learn.loss={learn.loss.name} learns from answers, and phase {phase.name!r} asks "
+            "nobody; leave it out, or take a recipe that asks, such as online_dpo"
+        )
+    if is_paired and (learn.rows != "all" or learn.replay):
+        raise ConfigError(
+            f"learn.rows={learn.rows} and learn.replay={learn.replay:g} are about single "
+            f"responses, and learn.loss={learn.loss.name} learns from pairs; set all and 0"
+        )
+    if learn.bonus is not None and learn.replay:
+        raise ConfigError(
+            "a replayed row has no samples beside it for learn.bonus to be on; set learn.replay=0 "
+            "or leave the bonus out"
+        )
+    if learn.rows == "best" and sum(config.sample.sources.values()) < 2:
+        raise ConfigError(
+            f"learn.rows=best picks one of several, got sample.sources="
+            f"{dict(config.sample.sources)}; set sample.sources={{policy: 8}} or so"
+        )
+
+
 def _require_law(phase: Phase) -> None:
     """A policy gradient is that of the law the samples were drawn from, this round's."""
     sample, learn = phase.config.sample, phase.config.learn
@@ -61,6 +91,16 @@ def _require_law(phase: Phase) -> None:
         raise ConfigError(
             f"learn.loss={learn.loss.name} learns from the policy's own samples alone, got "
             f"sample.sources={sample.sources}; set sample.sources={{policy: 1}}"
+        )
+    if learn.bonus is not None:
+        raise ConfigError(
+            f"learn.loss={learn.loss.name} takes no bonus, got learn.bonus={learn.bonus.name}; "
+            "leave it out, or put what it is for into the reward"
+        )
+    if learn.reference != "pi0":
+        raise ConfigError(
+            f"learn.loss={learn.loss.name} is held to π₀, got learn.reference={learn.reference}; "
+            "set pi0"
         )
     if learn.init_from != "previous":
         raise ConfigError(
@@ -84,6 +124,11 @@ def _require_baseline(phase: Phase) -> None:
         raise ConfigError(
             f"learn.loss={loss.name} {'has a' if has_critic else 'has no'} critic, got "
             f"credit.estimator={credit.estimator}; set {remedy}"
+        )
+    if credit.target is not None and not credit.beta:
+        raise ConfigError(
+            f"credit.target={credit.target:g} steers credit.beta by factors, which 0 has none of; "
+            "set credit.beta above 0"
         )
     each = phase.config.sample.sources["policy"]
     if credit.estimator == "leave_one_out" and each < 2:

@@ -102,9 +102,11 @@ class RewardLearning:
         )
 
     def _samples(self, round: int) -> list[Response]:
-        """Samples of π₀ on held-out prompts; where there are none, the round's own."""
-        drawn = self.session.ledger.responses(self.session.anchor(round), "eval")
-        return drawn or self.session.ledger.responses(round, "train")
+        """Samples of π₀ on held-out prompts; without any, those that were first asked about."""
+        session, anchor = self.session, self.session.anchor(round)
+        first = next(r for r in range(anchor + 1, round + 1) if session.phase(r).learns == "reward")
+        drawn = session.ledger.responses(anchor, "eval")
+        return drawn or session.ledger.responses(first, "train")
 
     def _publish(self, round: int, model: RewardModel) -> None:
         """An ordinary sequence-classification folder, whole or not at all."""
@@ -174,7 +176,7 @@ def _usable(rows: list[Preference], round: int) -> list[Preference]:
     if not rows:
         raise ConfigError(
             f"round {round} trains a reward model, but no answer was given so far; look at "
-            "ask.oracle, ask.labels and reward.holdout"
+            "ask.oracle, ask.labels and reward.holdout, in another run"
         )
     if all(row.p == 0.5 for row in rows):
         raise ConfigError(

@@ -27,8 +27,7 @@ class Sampling:
         """The round's candidates, grouped by prompt, drawn now or read back."""
         session, settings = self.session, self.session.phase(round).config.sample
         total = self._total(round, settings)
-        if session.ledger.finished(round, "learn") is None:
-            session.settle(round)
+        self._begin(round, total)
         session.watch.begin(round, "sample", total, "prompts")
         each = sum(settings.sources.values())
         with session.policy.rollouts():
@@ -37,6 +36,20 @@ class Sampling:
                     self._commit(round, number, places, settings)
                 session.watch.advance(len(places))
         return _grouped(session.ledger.responses(round, "train"))
+
+    def _begin(self, round: int, total: int) -> None:
+        """Commit which phase the round is one of, and put the policy where it begins."""
+        session, phase = self.session, self.session.phase(round)
+        if session.ledger.finished(round, "begin") is None:
+            session.ledger.finish(round, "begin", {"phase": phase.name})
+        if session.ledger.finished(round, "learn") is None:
+            session.settle(round)
+        wanted = phase.config.sample.prompts or 0
+        if phase.learns == "reward" and total < wanted:
+            session.watch.note(
+                f"round {round} has {total} prompts, not the {wanted} that it was to ask about: "
+                "there are no more; give more in data.prompts"
+            )
 
     def _commit(self, round: int, number: int, places: range, settings: Sample) -> None:
         began = perf_counter()

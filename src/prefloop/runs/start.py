@@ -22,6 +22,10 @@ def check_start(session: Session) -> None:
     then = session.ledger.finished(0, "start")
     if then is None:
         session.ledger.finish(0, "start", now)
+    if session.ledger.finished(0, "settings") is None:
+        every = {p.name: p.config.model_dump(mode="json") for p in session.phases}
+        session.ledger.finish(0, "settings", every)
+    if then is None:
         return
     changed = [name for name in now if now[name] != then[name]]
     if changed:
