@@ -18,6 +18,17 @@ def test_the_last_phase_is_its_own_rounds_and_its_way_begins_at_round_0() -> Non
     assert list(last_phase([])) == list(last_way([])) == []
 
 
+def test_a_way_begins_where_imitation_ended_which_is_nowhere_from_itself() -> None:
+    """Round 1's KL of 9 is from the model before it; later rounds are measured from round 1."""
+    rows = [
+        {"round": 0, "phase": "sft", "kl": 0.0, "gold_reward_mean": 5.0},
+        {"round": 1, "phase": "sft", "origin": 0, "kl": 9.0, "gold_reward_mean": 1.0},
+        {"round": 2, "phase": "policy", "origin": 1, "kl": 4.0, "gold_reward_mean": 3.0},
+    ]
+    assert [(row["round"], row["kl"]) for row in last_way(rows)] == [(1, 0.0), (2, 4.0)]
+    assert gold_at(rows, 1.0) == 2.0
+
+
 def test_rounds_without_phases_all_belong_together() -> None:
     plain = [{"round": n} for n in range(3)]
     assert list(last_phase(plain)) == list(last_way(plain)) == plain

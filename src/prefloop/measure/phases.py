@@ -19,6 +19,6 @@ def last_way(metrics: Metrics) -> Metrics:
     measured from the model before it; from itself it is nowhere.
     """
     mine = last_phase(metrics)
-    anchor = mine[-1].get("anchor", 0) if mine else 0
-    start = [row for row in metrics if row.get("round") == anchor and row not in mine]
-    return [*({**row, "kl": 0.0} if anchor else row for row in start), *mine]
+    origin = mine[-1].get("origin", 0) if mine else 0
+    start = [row for row in metrics if row.get("round") == origin and row not in mine]
+    return [*({**row, "kl": 0.0} if origin else row for row in start), *mine]

@@ -173,7 +173,7 @@ class Measuring:
         tokens, seconds = ledger.drawing(round)
         return {
             "phase": self.session.phase(round).name,
-            "anchor": self.session.anchor(round),
+            "origin": self.session.anchor(round),
             "labels_total": answered,
             "labels_missing": missing,
             "labels_cost": ledger.spent(),
