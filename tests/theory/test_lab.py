@@ -80,9 +80,9 @@ def test_no_response_is_compared_with_itself(method):
 
 
 def test_every_rule_of_the_package_is_tried():
-    """Except the one that needs a file of pairs."""
+    """Except those that need a file of pairs, clusters of texts, or a reward model to draw from."""
     tried = {getattr(m.rule, "func", m.rule).__name__ for m in RULES.values()}
-    assert set(plugins.names("explore")) - tried == {"file_or_policy"}
+    assert set(plugins.names("explore")) - tried == {"file_or_policy", "largest_cluster", "rso"}
 
 
 def test_prompts_are_asked_about_in_turn():

