@@ -10,8 +10,10 @@ from prefloop.config import Config, ConfigError
 
 SETTINGS = ("seed", "model", "reward", "data.limit", "data.overflow")
 KINDS = ("scores", "pair")
-RUNS_ONLY = ("views", "views_weight", "views_batch", "views_lr", "language")
-RUNS_ONLY += ("init_from", "data", "retrainings")
+RUNS_ONLY = (
+    *("views", "views_weight", "views_batch", "views_lr", "language"),
+    *("init_from", "data", "retrainings"),
+)
 PAIR_IGNORES = ("loss", "heads", "anchor", "aggregate")
 
 
