@@ -55,7 +55,8 @@ def main() -> None:
                 for cells in RACES[part](samples, folder, asked.rounds):
                     table.add_row(*cells)
                 gc.collect()  # a trainer is a cycle, and holds its model
-        console.print(table)
+        if table.rows:
+            console.print(table)
         if "memory" in asked.only:
             console.print(memory_table(folder))
 
