@@ -165,8 +165,8 @@ def main() -> None:
         Console(width=140).print(sheet(title, rows, found, seconds, asked.seed).console())
         print(sheet(title, rows, found, seconds, asked.seed).markdown(), flush=True)
         written[title] = {name: margin.tolist() for name, margin in found.items()}
-    if asked.out:
-        asked.out.write_text(json.dumps(written), encoding="utf-8")
+        if asked.out:
+            asked.out.write_text(json.dumps(written), encoding="utf-8")
 
 
 if __name__ == "__main__":
