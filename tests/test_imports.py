@@ -15,7 +15,7 @@ ROOT = Path(prefloop.__path__[0])
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
-    ("types", "rng"),
+    ("types", "rng", "whole"),
     ("batches", "plugins", "testbed"),
     ("config", "loop", "frozen"),
     ("losses", "bonuses", "explore", "novelty"),
@@ -36,7 +36,7 @@ ALLOWED = {
 }
 ONLY = {"loop": {"types"}, "batches": {"types"}}
 NEVER = {"theory": {"models", "generate", "store", "runs", "cli"}}
-LIGHT = ("types", "rng", "plugins", "config", "loop", "frozen", "testbed")
+LIGHT = ("types", "rng", "whole", "plugins", "config", "loop", "frozen", "testbed")
 LIGHT += ("explore", "clusters", "oracles", "store", "recipes", "report", "annotate", "cli")
 HEAVY = ("torch", "transformers", "sklearn")
 EXTRAS = {"openai", "tenacity", "gradio", "ray", "vllm", "tensorboard", "wandb", "bitsandbytes"}

@@ -1,7 +1,44 @@
-"""What every frozen Hugging Face model is asked: how much fits, where it runs, in which batches."""
+"""What every frozen Hugging Face model is asked: its weights, how much fits, where it runs."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+
+def load(
+    path: str,
+    kind: str,
+    noun: str,
+    *,
+    error: type[Exception],
+    dtype: Any = "auto",
+    trust: bool = False,
+    spare: str | None = None,
+) -> tuple[Any, Any]:
+    """The model as transformers' `kind` of auto class has it, and its tokenizer.
+
+    `error` where it cannot be had, or lacks weights, which transformers would make up; those with
+    `spare` in their names are never used.
+    """
+    import transformers
+
+    try:
+        model, report = getattr(transformers, kind).from_pretrained(
+            path, dtype=dtype, trust_remote_code=trust, output_loading_info=True
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
+    except (OSError, ValueError) as reason:
+        raise error(
+            f"cannot load {noun} from {path!r}; give a folder that {kind} can load, with its "
+            f"tokenizer ({str(reason).splitlines()[0]})"
+        ) from reason
+    missing = sorted(n for n in report["missing_keys"] if spare is None or spare not in n)
+    if missing:
+        more = f" and {len(missing) - 1} more weights" if len(missing) > 1 else ""
+        raise error(
+            f"{path} lacks {missing[0]}{more}: what it says would come from random weights; give "
+            f"one that was trained and saved as {noun}"
+        )
+    return model.eval(), tokenizer
 
 
 def context(model: Any, tokenizer: Any) -> int:

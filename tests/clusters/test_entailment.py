@@ -113,7 +113,7 @@ def test_a_language_model_is_refused(tmp_path):
     config["id2label"] = {str(i): name for i, name in enumerate(NAMES)}
     config["label2id"] = {name: i for i, name in enumerate(NAMES)}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"lacks score\.weight .*from random ones"):
+    with pytest.raises(ValueError, match=r"lacks score\.weight.*from random weights"):
         Entailment(model=path, device="cpu")
 
 

@@ -92,5 +92,5 @@ def test_a_checkpoint_of_another_model_is_refused(causal, tmp_path):
     AutoModel.from_pretrained(causal).save_pretrained(folder)
     tiny.tokenizer().save_pretrained(folder)
     tiny.config(num_hidden_layers=2).save_pretrained(folder)
-    with pytest.raises(ValueError, match=r"lacks .* would come from random ones; give"):
+    with pytest.raises(ValueError, match=r"lacks .* would come from random weights; give"):
         Encoder(path=str(folder))

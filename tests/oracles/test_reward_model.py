@@ -93,7 +93,7 @@ def test_a_template_that_is_not_there_is_refused(plain):
 
 def test_a_head_that_is_not_in_the_folder_is_refused(tmp_path):
     with pytest.raises(
-        OracleError, match=r"lacks score\.weight: its scores .* random weights; give"
+        OracleError, match=r"lacks score\.weight: what it says .* random weights; give"
     ):
         RewardModel(path=tiny.language_model(tmp_path))
 

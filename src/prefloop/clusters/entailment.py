@@ -49,7 +49,15 @@ class Entailment:
     _kinds: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        model, tokenizer = _load(self.model)
+        model, tokenizer = frozen.load(
+            self.model,
+            "AutoModelForSequenceClassification",
+            "a model of inference",
+            error=ValueError,
+            dtype="float32",
+        )
+        _can_pad(self.model, tokenizer)
+        tokenizer.truncation_side = "left"
         object.__setattr__(self, "_kinds", _kinds(self.model, model.config.id2label))
         object.__setattr__(self, "_model", model.to(frozen.device(self.device)))
         object.__setattr__(self, "_tokenizer", tokenizer)
@@ -100,32 +108,9 @@ def _kinds(path: str, names: dict[int, str]) -> tuple[int, ...]:
     return found
 
 
-def _load(path: str) -> tuple[Any, Any]:
-    """In float32, and in use rather than in training; long texts lose their beginning."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            path, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, trust_remote_code=False, truncation_side="left"
-        )
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"cannot load a model of inference from {path!r}; give a folder that "
-            f"AutoModelForSequenceClassification can load ({str(error).splitlines()[0]})"
-        ) from None
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise ValueError(
-            f"{path} lacks {missing[0]} and {len(missing) - 1} more weights: its labels would come "
-            "from random ones; give a model trained for natural-language inference"
-        )
+def _can_pad(path: str, tokenizer: Any) -> None:
     if tokenizer.pad_token is None:
         raise ValueError(
             f"the tokenizer of {path} has no pad_token, so pairs cannot share a batch; name one in "
             "its tokenizer_config.json"
         )
-    return model.eval(), tokenizer

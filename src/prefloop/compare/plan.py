@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from prefloop import whole
 from prefloop.compare.budget import rounds_for
 from prefloop.compare.grid import OWN, Axis, Points, around, crossed
 from prefloop.compare.methods import Method, as_folder
@@ -134,9 +135,7 @@ class Plan:
         _refuse(then, now, path)
         now["methods"] = then["methods"] | now["methods"]
         self.out.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text(yaml.safe_dump(now, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        part.replace(path)
+        whole.write(path, yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
 
     def _job(self, entry: Entry, point: str, seed: int) -> Job:
         settings = {**entry.points[point], "seed": seed}

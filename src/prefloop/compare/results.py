@@ -6,6 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from prefloop import whole
 from prefloop.compare.analysis import Outcome, Standing
 from prefloop.compare.curves import Rows
 from prefloop.compare.plan import Request
@@ -23,9 +24,9 @@ def write(
     """The files, each replaced as a whole."""
     from prefloop.compare.plots import draw  # matplotlib only when there is something to draw
 
-    _replace(out / "table.md", page(request, outcome, tuning, notes))
+    whole.write(out / "table.md", page(request, outcome, tuning, notes))
     text = json.dumps(as_json(request, outcome, tuning), indent=1, ensure_ascii=False)
-    _replace(out / "results.json", text + "\n")
+    whole.write(out / "results.json", text + "\n")
     draw(outcome, out / "comparison.svg")
 
 
@@ -115,9 +116,3 @@ def _interval(found: Interval | None) -> dict[str, float | None] | None:
 def _finite(value: float) -> float | None:
     """JSON has no infinity."""
     return value if isfinite(value) else None
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -38,7 +38,14 @@ class Encoder:
     _tokenizer: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        model, tokenizer = _load(self.path)
+        model, tokenizer = frozen.load(
+            self.path,
+            "AutoModel",
+            "an encoder",
+            error=ValueError,
+            dtype="float32",
+            spare="pooler",
+        )
         object.__setattr__(self, "_model", model.to(frozen.device(self.device)))
         object.__setattr__(self, "_tokenizer", tokenizer)
 
@@ -80,27 +87,3 @@ class Encoder:
             return last
         mean: Tensor = (states * is_token[..., None]).sum(1) / lengths[:, None]
         return mean
-
-
-def _load(path: str) -> tuple[Any, Any]:
-    """In float32, and in use rather than in training: dropout is off."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    try:
-        model, report = AutoModel.from_pretrained(
-            path, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"cannot load an encoder from {path!r}; give a folder that AutoModel can load, with "
-            f"its tokenizer ({str(error).splitlines()[0]})"
-        ) from None
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
-    if missing:
-        raise ValueError(
-            f"{path} lacks {missing[0]} and {len(missing) - 1} more weights: its states would come "
-            "from random ones; give a model's own checkpoint"
-        )
-    return model.eval(), tokenizer

@@ -36,6 +36,7 @@ from prefloop.models.tokens import Reader, reader
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.models.tree import Tree, backbone
 from prefloop.models.trunk import end_states, predictor_states
+from prefloop.oracles._heads import aggregated
 from prefloop.types import Missing, Response
 
 log = logging.getLogger("prefloop")
@@ -248,11 +249,7 @@ class RewardModel:
         self.loaded.tokenizer.save_pretrained(folder)
 
     def _aggregated(self, responses: Sequence[Response]) -> Float[Tensor, " response"]:
-        scores = self.scores(responses)
-        if self.aggregate == "min":
-            return scores.amin(1)
-        mean = scores.mean(1)
-        return mean - scores.std(1) if self.aggregate == "lower" else mean
+        return aggregated(self.scores(responses), self.aggregate)
 
     def _run(self, states: Callable[..., Tensor]) -> Callable[[list[Tree]], Tensor]:
         def run(trees: list[Tree]) -> Tensor:

@@ -43,11 +43,18 @@ class PairModel:
     _text: PairText = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        model, tokenizer = _load(self.path, self.dtype, self.trust_remote_code)
+        model, tokenizer = frozen.load(
+            self.path,
+            "AutoModelForCausalLM",
+            "a pair model",
+            error=OracleError,
+            dtype=self.dtype,
+            trust=self.trust_remote_code,
+        )
         text = PairText(
             tokenizer=tokenizer, template=self.template, wrap=self.wrap, names=self.names
         )
-        object.__setattr__(self, "_model", model.eval().to(frozen.device(self.device)))
+        object.__setattr__(self, "_model", model.to(frozen.device(self.device)))
         object.__setattr__(self, "_text", text)
 
     def ask(self, queries: Sequence[Query]) -> Iterator[Answer]:
@@ -82,23 +89,3 @@ class PairModel:
                 values = said(self._model, chosen, self._text.targets).softmax(1)[:, 0]
             found.update(zip(chosen, values.tolist(), strict=True))
         return found
-
-
-def _load(path: str, dtype: str, trust: bool) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, trust_remote_code=trust, output_loading_info=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
-    except (OSError, ValueError) as error:
-        raise OracleError(
-            f"cannot load a pair model from {path!r}: {str(error).splitlines()[0]}"
-        ) from error
-    if report["missing_keys"]:
-        raise OracleError(
-            f"{path} lacks {', '.join(sorted(report['missing_keys']))}: its answers would come "
-            "from random weights; give a causal language model's own checkpoint"
-        )
-    return model, tokenizer

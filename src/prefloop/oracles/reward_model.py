@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefloop import frozen
 from prefloop.oracles._border import finite
 from prefloop.oracles._errors import OracleError
+from prefloop.oracles._heads import aggregated
 from prefloop.types import Missing, Response
 
 if TYPE_CHECKING:
@@ -49,7 +50,15 @@ class RewardModel:
     _encoder: Any = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        model, tokenizer = _load(self.path, self.dtype, self.trust_remote_code)
+        model, tokenizer = frozen.load(
+            self.path,
+            "AutoModelForSequenceClassification",
+            "a reward model",
+            error=OracleError,
+            dtype=self.dtype,
+            trust=self.trust_remote_code,
+        )
+        _may_pad(model.config.get_text_config(), tokenizer)
         count = model.config.num_labels
         if self.label is None and count > 1 and not hasattr(model.config, "prefloop_aggregate"):
             names = ", ".join(f"{i}: {name}" for i, name in model.config.id2label.items())
@@ -58,7 +67,7 @@ class RewardModel:
             raise ValueError(f"label must lie in 0..{count - 1}, got {self.label}")
         if self.template == "chat" and not tokenizer.chat_template:
             raise ValueError(f"{self.path} has no chat template; set template to plain or auto")
-        object.__setattr__(self, "_model", model.eval().to(frozen.device(self.device)))
+        object.__setattr__(self, "_model", model.to(frozen.device(self.device)))
         object.__setattr__(self, "_tokenizer", tokenizer)
         if hasattr(model.config, "prefloop_shift"):
             from prefloop.store.text import Encoder
@@ -111,20 +120,14 @@ class RewardModel:
 
     def _wanted(self, logits: "Tensor") -> "Tensor":
         if self.label is None:
-            return self._aggregated(logits)
+            said = self._model.config
+            how = getattr(said, "prefloop_aggregate", "mean")
+            return aggregated(logits, how) - getattr(said, "prefloop_shift", 0.0)
         wanted = logits[:, self.label]
         if logits.shape[1] == 1 or self._model.config.problem_type in RATINGS:
             return wanted
         others = [i for i in range(logits.shape[1]) if i != self.label]
         return wanted - logits[:, others].logsumexp(1)
-
-    def _aggregated(self, logits: "Tensor") -> "Tensor":
-        shift = getattr(self._model.config, "prefloop_shift", 0.0)
-        how = getattr(self._model.config, "prefloop_aggregate", "mean")
-        if how == "min":
-            return logits.amin(1) - shift
-        spread = logits.std(1) if how == "lower" else 0.0
-        return logits.mean(1) - spread - shift
 
 
 def _as_trained(encoder: Any, response: Response) -> list[int]:
@@ -134,24 +137,7 @@ def _as_trained(encoder: Any, response: Response) -> list[int]:
     return [*prompt.tokens, *(tokens if response.finished else tokens[:-1])]
 
 
-def _load(path: str, dtype: str, trust: bool) -> tuple[Any, Any]:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            path, dtype=dtype, trust_remote_code=trust, output_loading_info=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
-    except (OSError, ValueError) as error:
-        raise OracleError(
-            f"cannot load a reward model from {path!r}: {str(error).splitlines()[0]}"
-        ) from error
-    if report["missing_keys"]:
-        raise OracleError(
-            f"{path} lacks {', '.join(sorted(report['missing_keys']))}: its scores would come from "
-            "random weights; give a model that was trained and saved for sequence classification"
-        )
-    config = model.config.get_text_config()
+def _may_pad(config: Any, tokenizer: Any) -> None:
+    """Batches need a padding token; an EOS is none, as its score would not be read."""
     if config.pad_token_id is None and tokenizer.pad_token_id != tokenizer.eos_token_id:
         config.pad_token_id = tokenizer.pad_token_id
-    return model, tokenizer

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prefloop import whole
 from prefloop.config import Config, ConfigError
 from prefloop.overoptimize.request import Request
 
@@ -32,9 +33,7 @@ def hold_to(request: Request, out: Path) -> None:
             "(proxies, policies and seeds may be added), or start another with --out"
         )
     out.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps({**then, **now}, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    whole.write(path, json.dumps({**then, **now}, indent=1) + "\n")
 
 
 def _described(request: Request) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from prefloop import whole
 from prefloop.compare.curves import Rows
 from prefloop.compare.methods import Method
 from prefloop.compare.plan import Job
@@ -63,9 +64,8 @@ def _labelled(climbed: Trained, seed: int, pool: Pool, out: Path) -> Path:
     path = out / "pairs" / climbed.proxy.folder / f"seed-{seed}.jsonl"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text("".join(json.dumps(row) + "\n" for row in _pairs(climbed, pool(seed))))
-        part.replace(path)
+        rows = _pairs(climbed, pool(seed))
+        whole.write(path, "".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from prefloop import whole
 from prefloop.compare.plan import Job
 from prefloop.config import Part
 from prefloop.overoptimize import ngrams
@@ -108,10 +109,9 @@ def shallow(request: Request, proxy: Proxy, out: Path) -> Path:
             model = AutoModelForCausalLM.from_pretrained(path, num_hidden_layers=proxy.depth)
         finally:
             logging.set_verbosity(said)
-        part = folder.with_name(folder.name + ".part")
-        model.save_pretrained(part)
-        AutoTokenizer.from_pretrained(path).save_pretrained(part)
-        part.replace(folder)
+        with whole.folder(folder) as part:
+            model.save_pretrained(part)
+            AutoTokenizer.from_pretrained(path).save_pretrained(part)
     return folder
 
 

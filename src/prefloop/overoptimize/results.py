@@ -6,6 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from prefloop import whole
 from prefloop.measure.intervals import Interval
 from prefloop.measure.overoptimization import Fitted
 from prefloop.overoptimize.analysis import Chosen, Climbed, Outcome
@@ -17,9 +18,9 @@ def write(out: Path, request: Request, outcome: Outcome) -> None:
     """The files, each replaced as a whole."""
     from prefloop.overoptimize.plots import draw  # matplotlib only when there is something to draw
 
-    _replace(out / "table.md", page(request, outcome))
+    whole.write(out / "table.md", page(request, outcome))
     text = json.dumps(as_json(request, outcome), indent=1, ensure_ascii=False)
-    _replace(out / "results.json", text + "\n")
+    whole.write(out / "results.json", text + "\n")
     draw(outcome, out / "overoptimization.svg")
 
 
@@ -100,9 +101,3 @@ def _law(fitted: Fitted) -> Mapping[str, Any]:
 def _interval(found: Interval) -> dict[str, float | None]:
     """JSON has no infinity: null is never."""
     return {k: v if isfinite(v) else None for k, v in found._asdict().items()}
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from prefloop import whole
 from prefloop.measure.health import Verdict, number
 from prefloop.report import plots
 from prefloop.report.headline import headline
@@ -58,9 +59,7 @@ class Summary:
 
 def write(summary: Summary, path: Path) -> None:
     """Render to a file in one move, so that a reader never opens half a page."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(render(summary), encoding="utf-8", errors="replace")
-    partial.replace(path)
+    whole.write(path, render(summary), errors="replace")
 
 
 def render(summary: Summary) -> str:

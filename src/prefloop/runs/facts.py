@@ -10,6 +10,7 @@ from prefloop.config import ConfigError, Learn
 from prefloop.learn.facts import Facts, Row, name_of, responses_of
 from prefloop.learn.learner import Learner, Plan
 from prefloop.runs.credit import credited
+from prefloop.runs.names import place_of, round_of
 from prefloop.runs.session import Model, Session
 from prefloop.runs.wants import whose
 from prefloop.types import Missing, Preference, Response
@@ -92,7 +93,7 @@ class Gathering:
 
     def _drew(self, response: Response) -> str:
         """Who drew it, by the name of its log-probabilities in the ledger."""
-        round = _round_of(response)
+        round = round_of(response.id)
         if response.source == "reference":
             return self.session.origin(round).name
         if response.source in ("policy", "hot"):
@@ -142,17 +143,12 @@ class Gathering:
 
     def _group(self, response: Response) -> list[Response]:
         """Every candidate that was drawn beside this one."""
-        round, place = (int(number) for number in response.id[1:].split(".")[:2])
+        round, (place, _) = round_of(response.id), place_of(response.id)
         if round not in self._groups:
             groups = self._groups.setdefault(round, {})
             for drawn in self.session.ledger.responses(round, "train"):
-                groups.setdefault(int(drawn.id.split(".")[1]), []).append(drawn)
+                groups.setdefault(place_of(drawn.id)[0], []).append(drawn)
         return self._groups[round][place]
-
-
-def _round_of(response: Response) -> int:
-    """The round that drew it, by its name in the ledger."""
-    return int(response.id[1:].split(".")[0])
 
 
 def _forgotten(name: str) -> Model:

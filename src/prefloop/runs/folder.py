@@ -14,6 +14,7 @@ import yaml
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
+from prefloop import whole
 from prefloop.config import Config, ConfigError
 
 FREE = (
@@ -103,10 +104,8 @@ class RunFolder:
 
     def write(self, path: Path, text: str) -> None:
         """Replace a file as a whole: a reader sees the old text or the new one."""
-        part = path.with_name(path.name + ".part")
         with writing(path):
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
+            whole.write(path, text)
 
     def write_metrics(self, rounds: Sequence[Mapping[str, Any]]) -> None:
         """metrics.jsonl, made anew from what the ledger holds."""

@@ -14,6 +14,7 @@ from prefloop.explore._design import Design
 from prefloop.explore._ensemble import Ensemble
 from prefloop.novelty._white import Whitener
 from prefloop.rng import key
+from prefloop.runs.names import round_of
 from prefloop.types import Candidates, Features, Novelty, Preference, Response
 
 Rows = Float[np.ndarray, "response feature"]
@@ -52,7 +53,7 @@ class Knowledge:
         """Where the responses lie."""
         if not self.whitener.is_fitted:
             self.whitener.fit(self.encoder.features(self.candidates(1)))
-        return np.stack([self._round(_round_of(r))[r.id] for r in responses])
+        return np.stack([self._round(round_of(r.id))[r.id] for r in responses])
 
     def _round(self, number: int) -> dict[str, Any]:
         """Where all candidates of a round lie, by id; computed once."""
@@ -113,11 +114,6 @@ class Knowledge:
             if (owner := getattr(self, part)) is not None:
                 mine = {k: v.numpy() for k, v in tensors.items() if k.startswith(part + "/")}
                 owner.load_state_dict({k.partition("/")[2]: v for k, v in mine.items()})
-
-
-def _round_of(response: Response) -> int:
-    """The round that drew it, by its name in the ledger."""
-    return int(response.id[1:].partition(".")[0])
 
 
 def _by_id(

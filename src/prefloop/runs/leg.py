@@ -1,6 +1,6 @@
 """A round's learning under way: what a restart must know."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +13,7 @@ from prefloop.learn.step import Tally
 from prefloop.models.load import load_weights, weights
 from prefloop.runs.checkpoints import Checkpoint
 from prefloop.runs.session import Session
-from prefloop.types import content_hash
+from prefloop.types import Preference, content_hash
 
 
 @runtime_checkable
@@ -71,6 +71,20 @@ class Leg:
         """The policy is now the round's; of what was trained, `kept` is needed by later rounds."""
         self.session.policy.version = self.round
         self._save(-1, kept)
+
+    def numbers(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """How the round's learning went, and from what it was."""
+        pairs = [row for row in rows if isinstance(row, Preference)]
+        ties = sum(row.p == 0.5 for row in pairs)
+        return {
+            **self.tally.means(),
+            "loss_first": self.first["loss"],
+            "ratio_off_first": self.first.get("ratio_off"),
+            "rows": len(rows),
+            "rows_prompts": len({r.prompt.id for row in rows for r in responses_of(row)}),
+            "ties": ties / len(pairs) if pairs else None,
+            "tokens_trained": self.tally.tokens,
+        }
 
     def _save(self, step: int, models: Mapping[str, nn.Module]) -> None:
         parts = {name: weights(model) for name, model in models.items()}

@@ -1,13 +1,12 @@
 """Run a recipe in a folder; run it again to continue."""
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from prefloop import plugins
+from prefloop import plugins, whole
 from prefloop.config import Config, load, parse
 from prefloop.loop import Metrics, Parts, online
 from prefloop.measure.phases import last_phase
@@ -193,9 +192,5 @@ def _leave(session: Session, metrics: Sequence[Metrics], status: Status) -> None
 def _publish(session: Session, round: int, folder: Path) -> None:
     """The policy of a round as a Hugging Face folder, whole or not at all."""
     load_weights(session.policy.model, dict(session.checkpoints.load(round).weights))
-    part = folder.with_name(folder.name + ".part")
-    with writing(folder):
-        shutil.rmtree(part, ignore_errors=True)
+    with writing(folder), whole.folder(folder) as part:
         save(session.policy.loaded, part)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from prefloop import plugins
 from prefloop.batches import PairLogps
 from prefloop.config import ConfigError, Learn
-from prefloop.learn.facts import Row, responses_of
+from prefloop.learn.facts import Row
 from prefloop.learn.learner import Learner, Plan
 from prefloop.models.load import load_weights
 from prefloop.models.reward import RewardModel
@@ -48,7 +48,7 @@ class PolicyLearning:
         first = [rows[i] for i in plan.batches[0]]
         known = _starts_at_reference(round, settings) and _is_pairwise(learner)
         expected = learner.loss_at_reference(first, facts) if known else None
-        return _metrics(rows, leg) | dict(facts.said) | {"loss_expected_first": expected}
+        return leg.numbers(rows) | dict(facts.said) | {"loss_expected_first": expected}
 
     def _leg(self, round: int, learner: Learner) -> Leg:
         knowledge = self.session.knowledge
@@ -141,18 +141,3 @@ def _is_pairwise(learner: Learner) -> bool:
 def _starts_at_reference(round: int, settings: Learn) -> bool:
     """Does the round begin with π = π_ref, so that its first loss is known?"""
     return round == 1 or settings.reference == settings.init_from
-
-
-def _metrics(rows: Sequence[Row], leg: Leg) -> dict[str, Any]:
-    pairs = [row for row in rows if isinstance(row, Preference)]
-    ties = sum(row.p == 0.5 for row in pairs)
-    prompts = {r.prompt.id for row in rows for r in responses_of(row)}
-    return {
-        **leg.tally.means(),
-        "loss_first": leg.first["loss"],
-        "ratio_off_first": leg.first.get("ratio_off"),
-        "rows": len(rows),
-        "rows_prompts": len(prompts),
-        "ties": ties / len(pairs) if pairs else None,
-        "tokens_trained": leg.tally.tokens,
-    }

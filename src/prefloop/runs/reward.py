@@ -1,13 +1,12 @@
 """Train a reward model on the run's answers, and keep it as an ordinary folder."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from prefloop import plugins
+from prefloop import plugins, whole
 from prefloop.config import ConfigError
 from prefloop.learn.learner import Plan
 from prefloop.learn.reward import RewardLearner
@@ -21,6 +20,7 @@ from prefloop.rng import key
 from prefloop.runs.folder import writing
 from prefloop.runs.language import language
 from prefloop.runs.leg import Leg, commit_plan
+from prefloop.runs.names import round_of
 from prefloop.runs.session import Session
 from prefloop.types import Preference, Response
 
@@ -50,7 +50,7 @@ class RewardLearning:
         self._publish(round, model)
         leg.detail = {"shift": model.shift, "gain": model.gain}
         leg.finish({"reward": model.model})
-        return _metrics(rows, leg) | self._measured(model, held)
+        return leg.numbers(rows) | self._measured(model, held)
 
     def _leg(self, round: int, learner: RewardLearner) -> Leg:
         trained = {name or "reward": part for name, part in learner.trained.items()}
@@ -67,8 +67,9 @@ class RewardLearning:
         rows = [row for r in mine for row in session.ledger.preferences(r)]
         asked = {r: session.phase(r).config.ask.oracle for r in mine}
         told = {r for r, oracle in asked.items() if oracle and oracle.name == "asserted"}
-        held = [r for r in rows if _round_of(r) not in told and self._is_held(r, settings.holdout)]
-        names = {row.query.id for row in held}
+        apart = [row for row in rows if self._is_held(row, settings.holdout)]
+        names = {row.query.id for row in apart}
+        held = [row for row in apart if round_of(row.query.id) not in told]
         return _usable([row for row in rows if row.query.id not in names], round), held
 
     def _is_held(self, row: Preference, share: float) -> bool:
@@ -111,12 +112,8 @@ class RewardLearning:
     def _publish(self, round: int, model: RewardModel) -> None:
         """An ordinary sequence-classification folder, whole or not at all."""
         folder = self.session.folder.rewards / f"round-{round:04d}"
-        part = folder.with_name(folder.name + ".part")
-        with writing(folder):
-            shutil.rmtree(part, ignore_errors=True)
+        with writing(folder), whole.folder(folder) as part:
             model.save(part)
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
 
     def _measured(self, model: RewardModel, held: Sequence[Preference]) -> dict[str, Any]:
         """How often it ranks a held-out pair as its answer did; answers that tie say nothing."""
@@ -184,19 +181,3 @@ def _usable(rows: list[Preference], round: int) -> list[Preference]:
             "which say nothing of what is better; look at ask.oracle"
         )
     return rows
-
-
-def _round_of(row: Preference) -> int:
-    """The round that asked, by the query's name in the ledger."""
-    return int(row.query.id[1:].partition(".")[0])
-
-
-def _metrics(rows: Sequence[Preference], leg: Leg) -> dict[str, Any]:
-    return {
-        **leg.tally.means(),
-        "loss_first": leg.first["loss"],
-        "rows": len(rows),
-        "rows_prompts": len({row.query.prompt.id for row in rows}),
-        "ties": sum(row.p == 0.5 for row in rows) / len(rows),
-        "tokens_trained": leg.tally.tokens,
-    }

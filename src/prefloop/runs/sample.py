@@ -13,6 +13,7 @@ from prefloop.models.references import Stored
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import stream
 from prefloop.runs.data import Item
+from prefloop.runs.names import place_of
 from prefloop.runs.session import Session
 from prefloop.types import Candidates, Prompt, Response, SamplingSettings, Source
 
@@ -57,7 +58,7 @@ class Sampling:
         source: Source
         for source, n in settings.sources.items():
             drawn += self._propose(source, n, round, number, places)
-        ordered = sorted(drawn, key=lambda r: _place(r.id))
+        ordered = sorted(drawn, key=lambda r: place_of(r.id))
         law = settings.model_dump(mode="json")
         self.session.commit_draw(round, "train", number, ordered, law, began)
 
@@ -155,13 +156,8 @@ def _before(source: str, settings: Sample) -> dict[str, int]:
     return dict(takewhile(lambda item: item[0] != source, settings.sources.items()))
 
 
-def _place(name: str) -> tuple[int, int]:
-    _, place, k = name.split(".")
-    return int(place), int(k)
-
-
 def _grouped(responses: Sequence[Response]) -> list[Candidates]:
     groups: dict[int, list[Response]] = {}
     for response in responses:
-        groups.setdefault(_place(response.id)[0], []).append(response)
+        groups.setdefault(place_of(response.id)[0], []).append(response)
     return [Candidates(prompt=g[0].prompt, responses=tuple(g)) for g in groups.values()]
