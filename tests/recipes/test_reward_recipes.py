@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -128,6 +129,18 @@ def test_ppo_learns_its_reward_first_and_keeps_it(model: str, tmp_path: Path) ->
     assert kept.config.num_labels == 1
 
 
+def test_an_adaptive_kl_weight_moves_from_round_to_round(model: str, tmp_path: Path) -> None:
+    """Ziegler et al.'s rule: the next β is this one times 1 + e · n/horizon, |e| at most .2."""
+    settings = {"rounds": 3, "credit.target": 0.5, "credit.horizon": 16.0, "learn.lr": 1e-2}
+    lines = made("ppo", model, tmp_path / "run", settings, oracle=likes_short).metrics[-3:]
+    assert lines[0]["credit_beta"] == 0.05
+    for before, after in pairwise(lines):
+        error = max(-0.2, min(0.2, before["credit_kl"] / 0.5 - 1))
+        expected = before["credit_beta"] * (1 + error * 8 / 16)
+        assert after["credit_beta"] == pytest.approx(expected)
+        assert after["credit_beta"] != before["credit_beta"]
+
+
 def test_a_learned_reward_has_mean_0_and_deviation_1_on_samples_of_pi0(
     model: str, tmp_path: Path
 ) -> None:
@@ -166,6 +179,19 @@ def test_rlp_uml_learns_from_views_beside_the_same_answers(model: str, tmp_path:
     assert named["reward 2"]["rows"] == named["reward"]["rows"]
     assert "views" in named["reward 2"]
     assert "views" not in named["reward"]
+
+
+def test_scores_are_of_the_reward_model_that_gave_them(model: str, tmp_path: Path) -> None:
+    """π₀'s samples have been rated by both, and differently: no score outlives its model."""
+    found = made("rlp_uml", model, tmp_path / "run", {"rounds": 1}, oracle=likes_short)
+    ledger = Ledger.open(found.folder / "ledger.sqlite")
+    drawn = ledger.responses(0, "eval")
+    for round in (1, 3):
+        folder = found.folder / "rewards" / f"round-{round:04d}"
+        rated = RewardModel.load(str(folder), settings=Model()).score(drawn)
+        known = ledger.scores(f"reward {round}", [r.id for r in drawn])
+        assert [known[r.id] for r in drawn] == pytest.approx(rated, abs=1e-4)
+    ledger.close()
 
 
 def test_rlp_may_be_repeated_and_both_ways_joined() -> None:
