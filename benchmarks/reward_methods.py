@@ -17,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from prefloop import plugins
 from prefloop.config import Config
+from prefloop.learn.collate import prompt_of
 from prefloop.learn.learner import Plan
 from prefloop.learn.reward import RewardLearner
 from prefloop.models.reward import RewardModel
@@ -248,7 +249,7 @@ class Scratch:
         rows, _ = encoded([_shortened(p) for p in learned], model, config)
         held, _ = encoded([_shortened(p) for p in asked], model, config)
         loss = plugins.build("losses/reward", "bradley_terry", {})
-        plan = Plan.of(len(rows), config.reward, self.seed, 1)
+        plan = Plan.of([prompt_of(row) for row in rows], config.reward, self.seed, 1)
         each, found = len(plan.batches) // max(stops), {}
         for number, _ in enumerate(RewardLearner(model, loss, config.reward).steps(rows, plan), 1):
             if number % each == 0 and number // each in stops:

@@ -164,7 +164,7 @@ class World:
 def gradient_round(world: World, samples: Samples) -> Round:
     """A policy gradient's: what its tokens were worth, and the epochs of steps."""
     learner, rows = world.learner, samples.responses
-    plan = Plan.of(len(rows), learner.settings, 0, 1)
+    plan = Plan.of([row.prompt.id for row in rows], learner.settings, 0, 1)
     return lambda: _steps(learner, rows, world.facts(rows), plan)
 
 
@@ -186,7 +186,7 @@ def dpo_round(samples: Samples, settings: Learn) -> Round:
     """Online DPO's: the reference pass, and the epochs of steps on disjoint pairs."""
     policy, reference = policy_of(samples)
     learner, rows = Learner(policy, dpo, settings), samples.pairs
-    plan = Plan.of(len(rows), settings, 0, 1)
+    plan = Plan.of(range(len(rows)), settings, 0, 1)
     names = [r.id for r in samples.responses]
 
     def learn() -> float:
@@ -212,7 +212,8 @@ def critic_round(samples: Samples, settings: Learn) -> Round:
     """A critic's alone: the value pass, and as many epochs of steps on its squared error."""
     critic = RewardModel.of(policy_of(samples)[0], zero=True)
     parameters, optimizer = list(critic.model.parameters()), adamw({"": critic.model}, settings)
-    plan, rows = Plan.of(len(samples.responses), settings, 0, 1), samples.responses
+    rows = samples.responses
+    plan = Plan.of([row.prompt.id for row in rows], settings, 0, 1)
 
     def learn() -> float:
         with torch.no_grad():

@@ -183,7 +183,7 @@ def test_reward_training_with_views_goes_on_bit_for_bit(done: int) -> None:
     """Which samples are seen, the codes' noise and the prior's centre are those of the step."""
     rows = pairs()
     whole, parts = views_learner()
-    plan = Plan.of(len(rows), whole.settings, seed=1, round=2)
+    plan = Plan.of(range(len(rows)), whole.settings, seed=1, round=2)
     list(whole.steps(rows, plan))
     first, halfway = views_learner()
     steps = first.steps(rows, plan)

@@ -1,6 +1,7 @@
 """One gradient whatever the machine, one end however often it is interrupted."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from torch import Tensor
 import small
 import tiny
 from prefloop.config import Learn
+from prefloop.learn.collate import prompt_of
 from prefloop.learn.facts import Facts, Row, responses_of
 from prefloop.learn.learner import Learner, Plan
 from prefloop.losses.dpo import dpo
+from prefloop.losses.kto import kto
 from prefloop.losses.sft import sft
 from prefloop.models.load import Loaded
 from prefloop.models.transformer import TransformerPolicy
@@ -199,7 +202,7 @@ class TestAnInterruptedLearner:
     @pytest.mark.parametrize("kind", LOSSES)
     def test_goes_on_bit_for_bit(self, kind: str) -> None:
         chosen = rows(kind)
-        ref, plan = reference(chosen), Plan.of(8, changed(batch=2), 0, 1)
+        ref, plan = reference(chosen), Plan.of(range(8), changed(batch=2), 0, 1)
         whole = policy()
         list(Learner(whole, LOSSES[kind], SETTINGS).steps(chosen, ref, plan))
         first = policy()
@@ -268,7 +271,7 @@ class TestAPlan:
 
     def test_is_the_same_every_time_and_differs_by_seed_round_and_epoch(self) -> None:
         settings = changed(batch=4, epochs=2)
-        make = lambda seed, round: Plan.of(10, settings, seed, round).batches
+        make = lambda seed, round: Plan.of(range(10), settings, seed, round).batches
         assert make(0, 1) == make(0, 1)
         assert len({make(0, 1), make(0, 2), make(1, 1)}) == 3
         assert make(0, 1)[:3] != make(0, 1)[3:]
@@ -277,7 +280,7 @@ class TestAPlan:
         ("n", "size", "epochs"), [(10, 4, 2), (8, 4, 1), (3, 32, 3), (1, 1, 1)]
     )
     def test_takes_every_row_once_an_epoch(self, n: int, size: int, epochs: int) -> None:
-        batches = Plan.of(n, changed(batch=size, epochs=epochs), 0, 1).batches
+        batches = Plan.of(range(n), changed(batch=size, epochs=epochs), 0, 1).batches
         steps = -(-n // size)
         assert len(batches) == steps * epochs
         for epoch in range(epochs):
@@ -285,6 +288,21 @@ class TestAPlan:
             assert sorted(taken) == list(range(n))
         assert all(len(batch) <= size for batch in batches)
 
+    def test_keeps_the_rows_of_a_group_together(self) -> None:
+        groups = [number % 5 for number in range(20)]
+        batches = Plan.of(groups, changed(batch=8, epochs=2), 0, 1).batches
+        for epoch in (batches[:3], batches[3:]):
+            taken = [groups[i] for batch in epoch for i in batch]
+            assert sum(a != b for a, b in pairwise(taken)) == 4
+        assert batches[:3] != batches[3:]
+
+    def test_of_a_loss_that_asks_for_another_prompt_keeps_nothing_together(self) -> None:
+        chosen = rows("sft", 16)
+        for loss, least in ((sft, [1, 1, 1, 1]), (kto, [2, 2, 2, 2])):
+            plan = Learner(policy(), loss, changed(batch=4)).plan(chosen, 0, 1)
+            prompts = [len({prompt_of(chosen[i]) for i in batch}) for batch in plan.batches]
+            assert [min(2, count) for count in prompts] == least
+
     def test_of_one_epoch_begins_the_plan_of_more(self) -> None:
-        one = Plan.of(10, changed(batch=4, epochs=1), 0, 1).batches
-        assert Plan.of(10, changed(batch=4, epochs=3), 0, 1).batches[:3] == one
+        one = Plan.of(range(10), changed(batch=4, epochs=1), 0, 1).batches
+        assert Plan.of(range(10), changed(batch=4, epochs=3), 0, 1).batches[:3] == one

@@ -182,7 +182,7 @@ def test_a_pair_of_different_prompts_is_refused() -> None:
 def test_what_a_learner_asks_the_reference_for_is_what_its_steps_look_up() -> None:
     chosen = [sampled(row) for row in rows("dpo")]
     facts = facts_of(chosen)
-    plan = Plan.of(8, changed(batch=4), 0, 1)
+    plan = Plan.of(range(8), changed(batch=4), 0, 1)
     for name, (loss, bonus) in CASES.items():
         learner = Learner(policy(), loss, SETTINGS, bonus)
         samples = facts.samples if bonus else {}

@@ -51,7 +51,7 @@ def parts(policy: Table, settings: Learn, beta: float) -> Parts:
         return [Preference(query=q, p=float(gap(q).sigmoid())) for q in queries]
 
     def learn(round: int, answers: Sequence[Preference]) -> Metrics:
-        plan = Plan.of(len(answers), settings, 0, round)
+        plan = Plan.of(range(len(answers)), settings, 0, round)
         last = [step.means() for step in learner.steps(answers, ref, plan)][-1]
         return {"loss": last["loss"]}
 

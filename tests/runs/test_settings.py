@@ -21,7 +21,7 @@ from prefloop import rng
 from prefloop.config import Checkpoint as Retention
 from prefloop.config import ConfigError, Learn
 from prefloop.learn.facts import Facts
-from prefloop.learn.learner import Learner, Plan
+from prefloop.learn.learner import Learner
 from prefloop.losses.dpo import dpo
 from prefloop.models.load import Loaded
 from prefloop.models.transformer import TransformerPolicy
@@ -51,7 +51,7 @@ class TestLearning:
         )
         learn = Learn(lr=1e-2, batch=4, epochs=2, precision="float32")
         learner = Learner(fresh, dpo, learn)
-        list(learner.steps(rows, Facts(ref=ref), Plan.of(16, learn, 0, 2)))
+        list(learner.steps(rows, Facts(ref=ref), learner.plan(rows, 0, 2)))
         left = load_file(folder / "policy/model.safetensors")
         for name, tensor in fresh.model.state_dict().items():
             assert torch.equal(left[name], tensor), name

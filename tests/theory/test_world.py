@@ -186,7 +186,7 @@ def test_the_learner_of_the_package_takes_every_model():
     for model in models(world):
         policy = TabularPolicy(world, model)
         before = (policy.logps([a]) - policy.logps([b])).item()
-        plan = Plan.of(1, settings, 0, 1)
+        plan = Plan.of(range(1), settings, 0, 1)
         (tally, *_) = Learner(policy, dpo, settings).steps([row], Facts(ref=ref), plan)
         after = (policy.logps([a]) - policy.logps([b])).item()
         assert after > before + 0.01

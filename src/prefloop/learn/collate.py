@@ -42,7 +42,7 @@ def trees(rows: Sequence[Row], facts: Facts | None = None) -> list[Tree]:
     """Group rows by prompt, in the order the prompts are first seen."""
     groups: dict[tuple[int, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(_prompt_of(row), []).append(row)
+        groups.setdefault(prompt_of(row), []).append(row)
     samples = facts.samples if facts else {}
     return [
         Tree(
@@ -53,7 +53,7 @@ def trees(rows: Sequence[Row], facts: Facts | None = None) -> list[Tree]:
     ]
 
 
-def _prompt_of(row: Row) -> tuple[int, ...]:
+def prompt_of(row: Row) -> tuple[int, ...]:
     """The tokens of the row's prompt; ValueError where its responses answer different ones."""
     prompt, *others = {r.prompt.tokens for r in responses_of(row)}
     if others:

@@ -1,6 +1,7 @@
 """The learner: a round's answers, in a committed order, through optimizer steps to new weights."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from prefloop.batches import TokenLogps
 from prefloop.config import Learn, Training
-from prefloop.learn.collate import trees
+from prefloop.learn.collate import prompt_of, trees
 from prefloop.learn.facts import Facts, Row, strangers
 from prefloop.learn.families import About
 from prefloop.learn.objective import Loss, Objective
@@ -35,13 +36,21 @@ class Plan:
     """row numbers of each optimizer step"""
 
     @classmethod
-    def of(cls, rows: int, settings: Training, seed: int, round: int) -> "Plan":
-        """Every epoch a new permutation, cut into batches; the last may be smaller."""
+    def of(cls, groups: Sequence[Hashable], settings: Training, seed: int, round: int) -> "Plan":
+        """Every epoch a new permutation of the groups, cut into batches; the last may be smaller.
+
+        `groups` names each row's: rows of one prompt stay together, as their step computes it once.
+        """
+        members: dict[Hashable, list[int]] = defaultdict(list)
+        for place, group in enumerate(groups):
+            members[group].append(place)
+        together = list(members.values())
         batches: list[tuple[int, ...]] = []
         for epoch in range(settings.epochs):
-            order = stream(seed, "learn", round, epoch).permutation(rows).tolist()
-            starts = range(0, rows, settings.batch)
-            batches += [tuple(order[i : i + settings.batch]) for i in starts]
+            order = stream(seed, "learn", round, epoch).permutation(len(together))
+            rows = [place for i in order for place in together[i]]
+            starts = range(0, len(rows), settings.batch)
+            batches += [tuple(rows[i : i + settings.batch]) for i in starts]
         return cls(batches=tuple(batches))
 
 
@@ -87,6 +96,12 @@ class Learner:
         y = self.policy.token_logps(responses, temperature=self.temperature)
         value = None if self.critic is None else self.critic.values(responses)
         return TokenValues.beside(responses, y, value)
+
+    def plan(self, rows: Sequence[Row], seed: int, round: int) -> Plan:
+        """Siblings together, but for a loss that asks for another prompt in every batch."""
+        apart = "mismatch" in self.objective.needs
+        groups = range(len(rows)) if apart else [prompt_of(row) for row in rows]
+        return Plan.of(groups, self.settings, seed, round)
 
     def steps(
         self, rows: Sequence[Row], facts: Facts, plan: Plan, *, done: int = 0

@@ -38,7 +38,7 @@ def train(rows: Sequence[Preference], config: Config, folder: Path, told: Told) 
     settings, loaded = config.reward, load(config.model)
     text = PairText(tokenizer=loaded.tokenizer, template=PairModel.template)
     examples = _fitting([example(text, row, config.seed) for row in rows], loaded)
-    plan = Plan.of(len(examples), settings, config.seed, 1)
+    plan = Plan.of(range(len(examples)), settings, config.seed, 1)
     optimizer, losses = adamw({"": loaded.model}, settings), []
     for number, places in enumerate(plan.batches):
         rate = learning_rate(settings, number, len(plan.batches))

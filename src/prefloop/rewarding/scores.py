@@ -8,6 +8,7 @@ from typing import Any
 from prefloop import plugins
 from prefloop.batches import ListScores, PairScores, PointScores
 from prefloop.config import Config, ConfigError
+from prefloop.learn.collate import prompt_of
 from prefloop.learn.families import family
 from prefloop.learn.learner import Plan
 from prefloop.learn.reward import RewardLearner
@@ -40,7 +41,7 @@ def train(rows: Sequence[Row], config: Config, folder: Path, told: Told) -> dict
         tokens=settings.tokens,
     )
     fitting, responses = encoded(rows, model, config)
-    plan = Plan.of(len(fitting), settings, config.seed, 1)
+    plan = Plan.of([prompt_of(row) for row in fitting], settings, config.seed, 1)
     tally, losses = Tally(), []
     for number, step in enumerate(RewardLearner(model, loss, settings).steps(fitting, plan), 1):
         tally.add(step)

@@ -10,7 +10,7 @@ from prefloop import plugins
 from prefloop.batches import PairLogps
 from prefloop.config import ConfigError, Learn
 from prefloop.learn.facts import Row
-from prefloop.learn.learner import Learner, Plan
+from prefloop.learn.learner import Learner
 from prefloop.models.load import load_weights
 from prefloop.models.reward import RewardModel
 from prefloop.runs.facts import Gathering
@@ -29,10 +29,9 @@ class PolicyLearning:
     _learners: dict[str, Learner] = field(default_factory=dict)
 
     def __call__(self, round: int, preferences: Sequence[Preference]) -> dict[str, Any]:
-        session, settings = self.session, self.session.phase(round).config.learn
-        learner = self._learner(round)
+        session, learner = self.session, self._learner(round)
         rows = self._rows(round, preferences, learner)
-        plan = Plan.of(len(rows), settings, session.config.seed, round)
+        plan = learner.plan(rows, session.config.seed, round)
         facts = Gathering(session=session, round=round, learner=learner)(rows, plan)
         commit_plan(session, round, plan, rows)
         leg = self._leg(round, learner)
@@ -46,7 +45,7 @@ class PolicyLearning:
             session.knowledge.learn(session.ledger.preferences(round))
         leg.finish(leg.trained)
         first = [rows[i] for i in plan.batches[0]]
-        known = _starts_at_reference(round, settings) and _is_pairwise(learner)
+        known = _starts_at_reference(round, learner.settings) and _is_pairwise(learner)
         expected = learner.loss_at_reference(first, facts) if known else None
         return leg.numbers(rows) | dict(facts.said) | {"loss_expected_first": expected}
 

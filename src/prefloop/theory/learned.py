@@ -99,7 +99,7 @@ class Stepped:
         """One round of steps; nothing where there are no answers."""
         asked = [r for row in preferences for r in (row.query.a, row.query.b)]
         ref = {r.id: float(self.policy.world.prior[self.policy.world.place(r)]) for r in asked}
-        plan = Plan.of(len(preferences), self.settings, self.seed, round)
+        plan = Plan.of(range(len(preferences)), self.settings, self.seed, round)
         for _ in self._learner.steps(list(preferences), Facts(ref=ref), plan):
             pass
 
