@@ -15,6 +15,7 @@ from prefloop.runs.data import load as load_data
 from prefloop.runs.open import phases_of
 from prefloop.runs.require import require
 from prefloop.runs.sample import sampling
+from prefloop.runs.unread import unread
 from prefloop.store.text import Encoder
 
 PROBE = 8  # prompts sampled and learned from, to see how fast this machine is
@@ -26,6 +27,7 @@ def forecast(
     """Lines that say what the run would do; loads the model, reads the data, writes nothing."""
     phases = phases_of(config)
     require(phases, given or Given(), parts or {})
+    yield from (f"unread    {line}" for line in unread(config, phases))
     final = phases[-1].config
     threads = settle_threads(final.model.threads)
     loaded = load(final.model)

@@ -28,6 +28,7 @@ from prefloop.runs.require import require
 from prefloop.runs.reward import restore as restore_reward
 from prefloop.runs.session import Session
 from prefloop.runs.start import check_start
+from prefloop.runs.unread import unread
 from prefloop.runs.wants import features_part, wants
 from prefloop.runs.watch import Logged, Stop, Watch
 from prefloop.store.ledger import Ledger
@@ -70,7 +71,10 @@ def opened(
                 _refuse_fewer_rounds(phases, ledger)
                 _refuse_moved_phases(phases, ledger)
             log.info("versions: %s", versions())
-            yield _session(phases, folder, ledger, Logged(watch), stop, given, parts)
+            told = Logged(watch)
+            for line in unread(config, phases):
+                told.note(line)
+            yield _session(phases, folder, ledger, told, stop, given, parts)
         finally:
             ledger.close()
     finally:
