@@ -231,6 +231,13 @@ def test_replay_mixes_the_file_in(model: str, tmp_path: Path) -> None:
     assert lines[-1]["rows"] == 16
 
 
+def test_a_file_to_be_replayed_is_not_imitated_first() -> None:
+    config = parse({"recipe": "raft", "data": {"completions": "texts.jsonl"}})
+    names = lambda config: [phase.name for phase in phases_of(config)]
+    assert names(config) == ["sft", "reward", "policy"]
+    assert names(config.override({"learn.replay": 0.5})) == ["reward", "policy"]
+
+
 @pytest.mark.parametrize(
     ("recipe", "settings", "message"),
     [
@@ -243,6 +250,8 @@ def test_replay_mixes_the_file_in(model: str, tmp_path: Path) -> None:
         ("ppo", {"learn.loss": "dpo"}, "asks nobody"),
         ("ppo", {"learn.bonus": "sft", "learn.bonus_on": "policy"}, "takes no bonus"),
         ("ppo", {"learn.reference": "previous"}, "is held to π₀"),
+        ("ppo", {"measure.gold": "learned"}, "measure.gold=learned is the run's own"),
+        ("ppo", {"measure.judges": ["vader", "asserted"]}, "measure.judges=asserted is the run's"),
         ("ppo", {"credit.target": 2.0, "credit.beta": 0.0}, "set credit.beta above 0"),
         ("online_dpo", {"learn.rows": "best", "explore.scorer": "proxy"}, "learns from pairs"),
         ("raft", {"sample.sources": {"policy": 1}}, "picks one of several"),

@@ -1,6 +1,7 @@
 """`prefloop reward train` and `evaluate`, end to end, on files and folders small enough to make."""
 
 import json
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import tiny
 from prefloop.cli import app
 from prefloop.oracles.reward_model import RewardModel
 from prefloop.rewarding.rows import comparisons, read
-from prefloop.rewarding.train import split
-from prefloop.types import Prompt, Response
+from prefloop.rewarding.train import says_something, split
+from prefloop.types import Prompt, Ranking, Rating, Response
 
 LETTERS = "abcdefgh"
 FAST = ("model.device=cpu", "model.threads=1", "reward.precision=float32")
@@ -250,6 +251,20 @@ def test_rankings_and_ratings_are_for_losses_that_want_them(desk, tmp_path):
 def test_settings_that_would_be_ignored_are_refused(words, said, desk, tmp_path):
     base = ("train", "--from", str(desk / "pairs.jsonl"), "--out", str(tmp_path / "rm"))
     assert said in invoke(*base, *words, code=2)
+
+
+def test_ratings_and_ranks_on_one_side_say_nothing():
+    prompt = Prompt(text="q", tokens=(5,))
+    responses = tuple(Response(prompt=prompt, text=t, tokens=(5,), id=t) for t in "ab")
+    rated = lambda *rows: [
+        Rating(response=responses[0], values=values, id=str(i)) for i, values in enumerate(rows)
+    ]
+    ranked = lambda *ranks: [Ranking(responses=responses, ranks=ranks, id="l")]
+    assert not says_something(rated((1.0, nan), (1.0, 2.0), (1.0, nan)))
+    assert says_something(rated((1.0, nan), (1.0, 2.0), (1.0, 3.0)))
+    assert not says_something(ranked(1.0, 1.0))
+    assert says_something(ranked(1.0, 2.0))
+    assert not says_something([])
 
 
 def test_labels_that_say_nothing_are_refused(desk, tmp_path):

@@ -51,9 +51,10 @@ def imitation(config: Config) -> list[Phase]:
     """Supervised fine-tuning first, where there is a file for it; its policy is then π₀.
 
     Rate, epochs and batch are those of `learn`, for this phase as for the policy's; nothing else of
-    the policy's later training is.
+    the policy's later training is. With `learn.replay` the file is what is replayed, and π₀ is the
+    model as it was given.
     """
-    if config.data.completions is None:
+    if config.data.completions is None or config.learn.replay:
         return []
     return [replace(p, asks=False, anchors=True) for p in sft(config.override(_IMITATION))]
 

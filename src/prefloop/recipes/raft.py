@@ -10,7 +10,8 @@ def raft(config: Config) -> list[Phase]:
     Dong et al. 2023 (arXiv:2304.06767); Llama 2's rejection sampling, expert iteration. Every
     round repeats best-of-n on what the round before made: without a pull back it collapses.
     `learn.rows=top` keeps the best share of the round instead of each prompt's best,
-    `learn.replay` mixes `data.completions` in, `learn.init_from=pi0` starts each round from π₀.
+    `learn.replay` mixes `data.completions` in, which are then not imitated first;
+    `learn.init_from=pi0` starts each round from π₀.
     """
     settings = {
         "explore.scorer": {"name": "learned"},

@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -18,7 +19,7 @@ from prefloop.rewarding.request import Request
 from prefloop.rewarding.rows import Row, comparisons, read, responses_of
 from prefloop.rng import key
 from prefloop.runs.folder import versions, writing
-from prefloop.types import Preference
+from prefloop.types import Preference, Ranking, Rating
 
 Told = Callable[[int, int], None]
 log = logging.getLogger("prefloop")
@@ -72,14 +73,22 @@ def split(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list
     """(to learn from, to measure by): a prompt's rows stay together, whatever else is there."""
     held = [key(seed, "reward", responses_of(r)[0].prompt.id) / 2**63 < share for r in rows]
     fitted = [row for row, out in zip(rows, held, strict=True) if not out]
-    if not any(row.p != 0.5 for row in fitted if isinstance(row, Preference)) and all(
-        isinstance(row, Preference) for row in fitted
-    ):
+    if not says_something(fitted):
         raise ConfigError(
-            f"none of {len(fitted)} rows to learn from says what is better: they are ties, or "
-            "reward.holdout leaves none"
+            f"none of {len(fitted)} rows to learn from says what is better: all are ties, or all "
+            "ratings of an objective are the same, or reward.holdout leaves none"
         )
     return fitted, [row for row, out in zip(rows, held, strict=True) if out]
+
+
+def says_something(rows: Sequence[Row]) -> bool:
+    """Is any response better than another, by an answer, a rank or an objective's ratings?"""
+    ratings = [row.values for row in rows if isinstance(row, Rating)]
+    columns = zip(*ratings, strict=True)
+    known = [{value for value in column if not isnan(value)} for column in columns]
+    pairs = any(row.p != 0.5 for row in rows if isinstance(row, Preference))
+    lists = any(len({*row.ranks}) > 1 for row in rows if isinstance(row, Ranking))
+    return pairs or lists or any(len(values) > 1 for values in known)
 
 
 def scorer_part(request: Request, folder: Path) -> dict[str, Any]:

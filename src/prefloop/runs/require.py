@@ -20,6 +20,7 @@ def require(phases: Sequence[Phase], given: Given, parts: Mapping[str, Any]) -> 
         _require_law(phase)
         _require_oracle(phase, parts)
         _require_own_parts(phase.config)
+        _require_measures(phase.config)
         require_reward(phase, phases[:place], parts)
     _require_use(phases, given, parts)
     named = [phase.config.ask.oracle for phase in phases]
@@ -148,6 +149,17 @@ def _require_oracle(phase: Phase, parts: Mapping[str, Any]) -> None:
             f"phase {phase.name!r} needs ask.oracle: who says which response is better? Name "
             "one (prefloop list oracles), or your own function as module:function"
         )
+
+
+def _require_measures(config: Config) -> None:
+    """What measures is nothing that the run trains or is told."""
+    judges = [("judges", part) for part in config.measure.judges]
+    for name, part in [("gold", config.measure.gold), *judges]:
+        if part and part.name in ("learned", "asserted", "recorded"):
+            raise ConfigError(
+                f"measure.{name}={part.name} is the run's own and no measure of it; name a scorer "
+                "that nothing learns from, such as vader, or leave it out"
+            )
 
 
 def _require_own_parts(config: Config) -> None:
