@@ -181,6 +181,35 @@ def test_rlp_uml_learns_from_views_beside_the_same_answers(model: str, tmp_path:
     assert "views" not in named["reward"]
 
 
+def test_iterated_rlhf_asks_again_about_the_policy_that_climbed(model: str, tmp_path: Path) -> None:
+    found = made("iterated_rlhf", model, tmp_path / "run", {"rounds": 1}, oracle=likes_short)
+    named = {line["phase"]: line for line in found.metrics}
+    assert [*named] == ["reward", "policy 1", "reward 2", "policy 2"]
+    assert [line["labels_total"] for line in named.values()] == [8, 8, 16, 16]
+    assert named["reward 2"]["rows"] == 16
+    ledger = Ledger.open(found.folder / "ledger.sqlite")
+    asked = [r for p in ledger.preferences(3) for r in (p.query.a, p.query.b)]
+    ledger.close()
+    assert {r.source for r in asked} == {"policy"}
+    assert {r.policy_version for r in asked} == {2}
+
+
+def test_instalments_cost_together_what_one_costs_elsewhere() -> None:
+    whole, halves = (
+        [p.config.sample.prompts for p in phases_of(parse({"recipe": name})) if p.asks]
+        for name in ("ppo", "iterated_rlhf")
+    )
+    assert sum(halves) == sum(whole)
+    (thrice,) = {
+        p.config.sample.prompts
+        for p in phases_of(
+            parse({"recipe": "iterated_rlhf", "reward": {"retrainings": 2}, "ask": {"labels": 100}})
+        )
+        if p.asks
+    }
+    assert thrice == 100
+
+
 def test_scores_are_of_the_reward_model_that_gave_them(model: str, tmp_path: Path) -> None:
     """π₀'s samples have been rated by both, and differently: no score outlives its model."""
     found = made("rlp_uml", model, tmp_path / "run", {"rounds": 1}, oracle=likes_short)
