@@ -152,6 +152,24 @@ class PairScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SplitScores:
+    """What a reward model's two heads, of quality and of length, say of answered queries."""
+
+    a: Float[Tensor, "pair 2"]
+    b: Float[Tensor, "pair 2"]
+    p: Float[Tensor, " pair"]
+    """P(a ≻ b), the oracle's answer"""
+    len_a: Float[Tensor, " pair"]
+    len_b: Float[Tensor, " pair"]
+    whole: "SplitScores | None" = None
+    """the whole accumulated batch, detached (`needs = ("whole",)`)"""
+
+    def swap(self) -> "SplitScores":
+        """The same answers with every pair named the other way round."""
+        return replace(self, a=self.b, b=self.a, p=1 - self.p, len_a=self.len_b, len_b=self.len_a)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListScores:
     """A reward model's scores of ranked lists, list after list; a loss gives one value a list."""
 
@@ -187,7 +205,7 @@ class ViewCodes:
     own: Int[Tensor, " view"]
 
 
-Batch = TypeVar("Batch", PairLogps, PointLogps)
+Batch = TypeVar("Batch", PairLogps, PointLogps, SplitScores)
 
 
 def detached(y: Batch) -> Batch:

@@ -262,8 +262,9 @@ class Reward(Training):
     """share of the prompts whose answers measure it instead"""
     retrainings: int = Field(1, ge=1)
     """times RLP trains it anew on samples of the policy that climbed the last one"""
-    aggregate: Literal["mean", "min", "lower"] = "mean"
-    """an ensemble's score: the mean, the least, or the mean less one standard deviation"""
+    aggregate: Literal["mean", "min", "lower", "first"] = "mean"
+    """an ensemble's score: the mean, the least, or the mean less one standard deviation; or what
+    the first head says, where the second is about length (`reward.loss=odin`)"""
 
 
 class Measure(Section):

@@ -9,7 +9,7 @@ import torch
 from loss_promises import options_are_keywords_with_defaults, single, tensors, the_paper_is_named
 from torch import Tensor
 
-from prefloop.batches import ListScores, PairScores, PointScores
+from prefloop.batches import ListScores, PairScores, PointScores, SplitScores, detached
 
 Loss = Callable[..., Tensor]
 
@@ -40,8 +40,19 @@ def score_points(n: int = 24, *, spread: float = 3.0) -> PointScores:
     return PointScores(score=score, target=torch.where(unknown, torch.nan, target))
 
 
+def split_scores(n: int = 24, *, spread: float = 3.0) -> SplitScores:
+    """Answered queries by two heads, responses of 1 to 40 tokens; a batch that was not cut."""
+    g = torch.Generator().manual_seed(0)
+    a, b = (spread * (2 * torch.rand(n, 2, generator=g) - 1) for _ in range(2))
+    p = (4 * torch.rand(n, generator=g)).round() / 4
+    len_a, len_b = (torch.randint(1, 41, (n,), generator=g).to(a.dtype) for _ in range(2))
+    y = SplitScores(a=a, b=b, p=p, len_a=len_a, len_b=len_b)
+    return replace(y, whole=detached(y))
+
+
 BATCHES: dict[type, Callable[..., Any]] = {
     PairScores: score_pairs,
+    SplitScores: split_scores,
     ListScores: score_lists,
     PointScores: score_points,
 }
@@ -68,7 +79,7 @@ def slopes(loss: Loss, y: Any) -> dict[str, Tensor]:
 
 def requiring_grad(y: Any) -> tuple[Any, dict[str, Tensor]]:
     """The batch with gradients asked for its scores."""
-    names = ("a", "b") if isinstance(y, PairScores) else ("score",)
+    names = ("a", "b") if isinstance(y, PairScores | SplitScores) else ("score",)
     leaves = {name: getattr(y, name).clone().requires_grad_() for name in names}
     return replace(y, **leaves), leaves
 
@@ -217,6 +228,10 @@ OF_A_FAMILY: dict[type, tuple[Callable[[Loss], None], ...]] = {
         ranks_are_an_order_and_no_more,
         the_best_is_pushed_up_and_the_worst_down,
         the_tied_are_pushed_together,
+    ),
+    SplitScores: (
+        naming_the_pair_the_other_way_round_changes_nothing,
+        a_soft_label_is_the_mean_of_hard_ones,
     ),
     PointScores: (
         known_ratings_pull_and_unknown_ones_do_not,

@@ -290,8 +290,9 @@ class TestCritic:
         assert reward.score(ASKED) == before
         assert all(p.grad is None for p in reward.model.parameters())
 
-    def test_an_ensembles_is_the_mean_of_its_heads(self):
-        reward = of(heads=4)
+    @pytest.mark.parametrize("aggregate", ["mean", "first"])
+    def test_an_ensembles_is_the_mean_of_its_heads_or_the_first(self, aggregate):
+        reward = of(heads=4, aggregate=aggregate)
         reward.normalise(ASKED)
         critic = reward.critic()
         assert critic.head.weight.shape[0] == 1

@@ -201,7 +201,7 @@ class TestTrainedHere:
             **({} if request.param == "pad of its own" else {"pad_token": "</s>"})
         )
 
-    @pytest.mark.parametrize("aggregate", ["mean", "min", "lower"])
+    @pytest.mark.parametrize("aggregate", ["mean", "min", "lower", "first"])
     @pytest.mark.parametrize("template", [None, tiny.CHAT])
     def test_its_scores_are_those_of_the_run(self, tmp_path, tokenizer, template, aggregate):
         tokenizer.chat_template = template
@@ -235,10 +235,19 @@ class TestTrainedHere:
         expected = reward.scores(asked)[:, 1] / reward.gain
         assert found == pytest.approx(expected.tolist(), abs=1e-5)
 
-    def test_an_empty_text_has_no_score(self, tmp_path, tokenizer):
+    @pytest.mark.parametrize("template", [None, tiny.CHAT])
+    def test_a_response_that_says_nothing_is_its_end(self, tmp_path, tokenizer, template):
+        tokenizer.chat_template = template
+        reward, (first, *_) = trained(tokenizer)
+        reward.save(tmp_path)
+        silent = replace(first, text="", tokens=first.tokens[-1:])
+        found = RewardModel(path=str(tmp_path)).score([silent])
+        assert found == pytest.approx(reward.score([silent]), abs=1e-5)
+
+    def test_one_that_was_cut_off_before_it_said_anything_has_no_score(self, tmp_path, tokenizer):
         trained(tokenizer)[0].save(tmp_path)
-        empty = Response(prompt=Prompt(text="x"), text="")
-        assert RewardModel(path=str(tmp_path)).score([empty]) == [
+        nothing = Response(prompt=Prompt(text="x"), text="", finished=False)
+        assert RewardModel(path=str(tmp_path)).score([nothing]) == [
             Missing("0 tokens do not lie in 1..64")
         ]
 

@@ -129,6 +129,23 @@ def test_ppo_learns_its_reward_first_and_keeps_it(model: str, tmp_path: Path) ->
     assert kept.config.num_labels == 1
 
 
+def test_a_length_head_is_learned_beside_the_quality_that_is_climbed(
+    model: str, tmp_path: Path
+) -> None:
+    settings = {"reward.loss": "odin", "reward.heads": 2, "reward.aggregate": "first", "rounds": 1}
+    settings |= {"reward.tokens": 64}  # several micro-batches a step
+    found = made("ppo", model, tmp_path / "run", settings, oracle=likes_short)
+    folder = found.folder / "rewards" / "round-0001"
+    kept = RewardModel.load(str(folder), settings=Model())
+    ledger = Ledger.open(found.folder / "ledger.sqlite")
+    drawn = ledger.responses(2, "train")
+    known = ledger.scores("reward 1", [r.id for r in drawn])
+    ledger.close()
+    quality, length = kept.scores(drawn).T
+    assert [known[r.id] for r in drawn] == pytest.approx((quality - kept.shift).tolist(), abs=1e-4)
+    assert (quality - length).abs().max() > 0.01
+
+
 def test_an_adaptive_kl_weight_moves_from_round_to_round(model: str, tmp_path: Path) -> None:
     """Ziegler et al.'s rule: the next β is this one times 1 + e · n/horizon, |e| at most .2."""
     settings = {"rounds": 3, "credit.target": 0.5, "credit.horizon": 16.0, "learn.lr": 1e-2}
@@ -288,6 +305,8 @@ def test_a_file_to_be_replayed_is_not_imitated_first() -> None:
         ("ppo", {"reward.loss": "kwise"}, "learns from ranked lists or ratings"),
         ("ppo", {"reward.loss": "margin"}, "learns from how much better one is"),
         ("ppo", {"reward.aggregate": "min"}, "set reward.heads=4"),
+        ("ppo", {"reward.loss": "odin"}, "set reward.heads=2 and reward.aggregate=first"),
+        ("ppo", {"reward.aggregate": "first", "reward.heads": 2}, "leaves out what the other"),
         ("ppo", {"learn.init_from": "pi0"}, "goes on from the policy that drew the samples"),
         (
             "ppo",

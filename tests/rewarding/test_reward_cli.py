@@ -244,6 +244,7 @@ def test_rankings_and_ratings_are_for_losses_that_want_them(desk, tmp_path):
         (("reward.views=uml",), "reward.views has no part in this kind"),
         (("--kind", "pair", "reward.heads=2"), "reward.heads has no part in this kind"),
         (("--kind", "pair", "--backbone", "lsa"), "a pair model reads two"),
+        (("reward.loss=odin",), "set reward.heads=2 and reward.aggregate=first"),
         (("reward.path=x",), "the backbone is named by --backbone"),
         (("--kind", "both"), "kind must be scores or pair, got 'both'"),
     ],

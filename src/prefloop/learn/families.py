@@ -19,6 +19,7 @@ from prefloop.batches import (
     PointLogps,
     PointScores,
     SampleLogps,
+    SplitScores,
     TokenLogps,
 )
 from prefloop.learn.facts import Facts, Known, Row, labelled, name_of, responses_of
@@ -60,6 +61,7 @@ class About:
             PointLogps: lambda row: len(labelled(row)),
             TokenLogps: lambda row: sum(len(r.tokens) for r in responses_of(row)),
             PointScores: lambda row: 1,
+            SplitScores: lambda row: 1,
         }
         count = sum(map(counts.get(kind, lambda row: heads), rows))
         return cls(count=count, rows=len(rows), mean_length=sum(lengths) / len(lengths))
@@ -140,6 +142,20 @@ def _pair_scores(rows: Sequence[Preference], said: Logps, facts: Facts, about: A
     )
 
 
+def _split_scores(
+    rows: Sequence[Preference], said: Logps, facts: Facts, about: About
+) -> SplitScores:
+    a, b = [row.query.a for row in rows], [row.query.b for row in rows]
+    return SplitScores(
+        a=said.of(a),
+        b=said.of(b),
+        p=said.column([row.p for row in rows]),
+        len_a=said.column([len(r.tokens) for r in a]),
+        len_b=said.column([len(r.tokens) for r in b]),
+        whole=about.whole if isinstance(about.whole, SplitScores) else None,
+    )
+
+
 def _list_scores(rows: Sequence[Ranking], said: Logps, facts: Facts, about: About) -> ListScores:
     scores = said.of([r for row in rows for r in row.responses])
     heads = scores.shape[1]
@@ -163,6 +179,7 @@ _MAKERS: dict[Family, tuple[Callable[..., Any], Any]] = {
     PointLogps: (_points, Preference | Response),
     TokenLogps: (_tokens, Response),
     PairScores: (_pair_scores, Preference),
+    SplitScores: (_split_scores, Preference),
     ListScores: (_list_scores, Ranking),
     PointScores: (_point_scores, Rating),
 }

@@ -14,6 +14,7 @@ from prefloop.batches import (
     PairScores,
     PointLogps,
     SampleLogps,
+    SplitScores,
     TokenLogps,
     detached,
 )
@@ -102,6 +103,13 @@ def _of_scores(y: PairScores) -> dict[str, Tensor]:
     return {"accuracy": _accuracy(right), "margin": right.sum()}
 
 
+def _of_split_scores(y: SplitScores) -> dict[str, Tensor]:
+    """By quality alone, which is what the score will be."""
+    gap = (y.a - y.b)[:, 0]
+    right = torch.where(y.p >= 0.5, gap, -gap)
+    return {"accuracy": _accuracy(right), "margin": right.sum()}
+
+
 def _of_tokens(y: TokenLogps) -> dict[str, Tensor]:
     """How far the policy has moved from the one that drew the tokens, and how wrong the critic is.
 
@@ -127,5 +135,6 @@ _TOLD: dict[type, Callable[[Any], dict[str, Tensor]]] = {
     PointLogps: _of_points,
     PairLogps: _of_pairs,
     PairScores: _of_scores,
+    SplitScores: _of_split_scores,
     TokenLogps: _of_tokens,
 }

@@ -5,7 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
-from prefloop.config import Reward
+from prefloop.batches import SplitScores
+from prefloop.config import ConfigError, Reward
+from prefloop.learn import families
 from prefloop.learn.facts import Facts, Row
 from prefloop.learn.learner import Plan, autocast
 from prefloop.learn.objective import Loss, Objective
@@ -20,6 +22,27 @@ from prefloop.learn.step import Stepper, Tally
 from prefloop.learn.terms import Anchor, Term, Turn
 from prefloop.learn.values import Logps
 from prefloop.types import Response
+
+
+def check_heads(settings: Reward, loss: Loss) -> None:
+    """ConfigError unless there are as many heads as the loss and the aggregate are about."""
+    splits = families.family(loss) is SplitScores
+    if splits and (settings.heads, settings.aggregate) != (2, "first"):
+        raise ConfigError(
+            f"reward.loss={settings.loss.name} has a head for quality and one for length, got "
+            f"reward.heads={settings.heads} and reward.aggregate={settings.aggregate}; set "
+            "reward.heads=2 and reward.aggregate=first"
+        )
+    if settings.aggregate == "first" and not splits:
+        raise ConfigError(
+            f"reward.aggregate=first leaves out what the other heads of reward.loss="
+            f"{settings.loss.name} learn; set mean, or reward.loss=odin"
+        )
+    if settings.aggregate != "mean" and settings.heads < 2:
+        raise ConfigError(
+            f"reward.aggregate={settings.aggregate} is of an ensemble, got reward.heads=1; set "
+            "reward.heads=4 or so, or reward.aggregate=mean"
+        )
 
 
 class RewardLearner:

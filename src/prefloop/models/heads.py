@@ -25,6 +25,11 @@ def mean_head(head: nn.Linear) -> nn.Linear:
     return _layer(head.weight.mean(0, keepdim=True), bias)
 
 
+def first_head(head: nn.Linear) -> nn.Linear:
+    """The first of these by itself."""
+    return _layer(head.weight[:1], None if head.bias is None else head.bias[:1])
+
+
 def in_units(head: nn.Linear, gain: float) -> nn.Linear:
     """Heads that say what these do, over `gain`."""
     return _layer(head.weight / gain, None if head.bias is None else head.bias / gain)

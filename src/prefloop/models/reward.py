@@ -24,6 +24,7 @@ from prefloop.models.heads import (
     classifier,
     copied,
     describe,
+    first_head,
     fresh_head,
     in_units,
     mean_head,
@@ -41,7 +42,7 @@ from prefloop.types import Missing, Response
 
 log = logging.getLogger("prefloop")
 
-Aggregate = Literal["mean", "min", "lower"]
+Aggregate = Literal["mean", "min", "lower", "first"]
 LACKS = (
     "that its scores need, which would come from random weights; train a fresh head, or give a "
     "folder that was trained and saved for sequence classification"
@@ -214,9 +215,10 @@ class RewardModel:
     def critic(self) -> "RewardModel":
         """An independent copy whose one head says what the scores do, in the same units.
 
-        An ensemble's is the mean of its heads, whatever their aggregate.
+        An ensemble's is the mean of its heads, whatever their aggregate; but for the first alone.
         """
-        head, loaded, shared = in_units(mean_head(self.head), self.gain), self.loaded, None
+        one = first_head if self.aggregate == "first" else mean_head
+        head, loaded, shared = in_units(one(self.head), self.gain), self.loaded, None
         if self.shared is not None:
             own = copied(self.shared.own)
             own.score = head

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 def aggregated(scores: "Float[Tensor, 'response head']", how: str) -> "Float[Tensor, ' response']":
-    """The heads' mean, their least (`min`), or the mean less one standard deviation (`lower`)."""
+    """The heads' mean, their least (`min`), the mean less one standard deviation (`lower`), or what
+    the `first` says."""
+    if how == "first":
+        return scores[:, 0]
     if how == "min":
         return scores.amin(1)
     spread = scores.std(1, correction=1) if how == "lower" else 0.0

@@ -131,8 +131,10 @@ class RewardModel:
 
 
 def _as_trained(encoder: Any, response: Response) -> list[int]:
+    """A response that says nothing is its end alone; one that was cut off before it, nothing."""
     if not response.text.strip():
-        return []
+        prompt, _ = encoder.encode(response.prompt)
+        return [*prompt.tokens, encoder.ends[0]] if response.finished else []
     prompt, (tokens,) = encoder.encode(response.prompt, response.text)
     return [*prompt.tokens, *(tokens if response.finished else tokens[:-1])]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from prefloop import plugins
-from prefloop.batches import ListScores, PairScores, PointScores
+from prefloop.batches import ListScores, PairScores, PointScores, SplitScores
 from prefloop.config import Config, ConfigError
 from prefloop.learn.collate import prompt_of
 from prefloop.learn.families import family
 from prefloop.learn.learner import Plan
-from prefloop.learn.reward import RewardLearner
+from prefloop.learn.reward import RewardLearner, check_heads
 from prefloop.learn.step import Tally
 from prefloop.models.load import location
 from prefloop.models.reward import RewardModel
@@ -21,7 +21,12 @@ from prefloop.store.text import Encoder
 from prefloop.types import Preference, Ranking, Rating, Response
 
 Told = Callable[[int, int], None]
-WANTS = {PairScores: Preference, ListScores: Ranking, PointScores: Rating}
+WANTS = {
+    PairScores: Preference,
+    SplitScores: Preference,
+    ListScores: Ranking,
+    PointScores: Rating,
+}
 
 
 def train(rows: Sequence[Row], config: Config, folder: Path, told: Told) -> dict[str, Any]:
@@ -32,6 +37,7 @@ def train(rows: Sequence[Row], config: Config, folder: Path, told: Told) -> dict
     settings = config.reward
     loss = plugins.build("losses/reward", settings.loss.name, settings.loss.options)
     _check(rows, WANTS[family(loss)], settings.loss.name)
+    check_heads(settings, loss)
     model = RewardModel.load(
         location(config.model.path),
         settings=config.model,

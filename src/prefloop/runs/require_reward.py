@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefloop import plugins
-from prefloop.batches import PairLogps, PairScores
+from prefloop.batches import PairLogps, PairScores, SplitScores
 from prefloop.config import ConfigError, Phase
 from prefloop.learn.families import family
+from prefloop.learn.reward import check_heads
 from prefloop.runs.wants import needs
 
 
@@ -15,7 +16,7 @@ def require_reward(phase: Phase, before: Sequence[Phase], parts: Mapping[str, An
     _require_scorer(phase, before, parts)
     if phase.learns == "reward":
         _require_pairs(phase)
-        _require_heads(phase)
+        check_heads(phase.config.reward, _reward_loss(phase))
         _require_views(phase)
     elif "reward" not in needs("losses", phase.config.learn.loss):
         _require_rows(phase)
@@ -141,7 +142,7 @@ def _require_baseline(phase: Phase) -> None:
 def _require_pairs(phase: Phase) -> None:
     """A loss on what an oracle answers: which of two, and no more."""
     part = phase.config.reward.loss
-    is_paired = family(plugins.build("losses/reward", part.name, part.options)) is PairScores
+    is_paired = family(_reward_loss(phase)) in (PairScores, SplitScores)
     if not is_paired or "strength" in needs("losses/reward", part):
         what = "how much better one is" if is_paired else "ranked lists or ratings"
         raise ConfigError(
@@ -150,14 +151,9 @@ def _require_pairs(phase: Phase) -> None:
         )
 
 
-def _require_heads(phase: Phase) -> None:
-    """Several heads where one number is made of them."""
-    reward = phase.config.reward
-    if reward.aggregate != "mean" and reward.heads < 2:
-        raise ConfigError(
-            f"reward.aggregate={reward.aggregate} is of an ensemble, got reward.heads=1; set "
-            "reward.heads=4 or so, or reward.aggregate=mean"
-        )
+def _reward_loss(phase: Phase) -> Any:
+    part = phase.config.reward.loss
+    return plugins.build("losses/reward", part.name, part.options)
 
 
 def _require_views(phase: Phase) -> None:
