@@ -198,6 +198,24 @@ def test_rlp_uml_learns_from_views_beside_the_same_answers(model: str, tmp_path:
     assert "views" not in named["reward"]
 
 
+def test_rso_learns_from_pairs_of_pi0_that_the_reward_labels(model: str, tmp_path: Path) -> None:
+    settings = {"sample.sources": {"reference": 4}, "learn.loss": {"name": "dpo", "beta": 0.7}}
+    found = made("rso", model, tmp_path / "run", settings, oracle=likes_short)
+    assert [line["phase"] for line in found.metrics] == ["reward", "reward", "policy", "policy"]
+    assert [line["labels_total"] for line in found.metrics[1:]] == [8, 8, 8]
+    assert found.metrics[-1]["kl"] > 0
+    ledger = Ledger.open(found.folder / "ledger.sqlite")
+    for round in (2, 3):
+        rows = ledger.preferences(round)
+        scores = ledger.scores("reward 1", [r.id for p in rows for r in (p.query.a, p.query.b)])
+        assert len(rows) >= 4
+        for row in rows:
+            assert row.query.a.source == row.query.b.source == "reference"
+            assert scores[row.query.a.id] >= scores[row.query.b.id]
+            assert row.p == 1
+    ledger.close()
+
+
 def test_iterated_rlhf_asks_again_about_the_policy_that_climbed(model: str, tmp_path: Path) -> None:
     found = made("iterated_rlhf", model, tmp_path / "run", {"rounds": 1}, oracle=likes_short)
     named = {line["phase"]: line for line in found.metrics}

@@ -17,7 +17,7 @@ def rso(candidates: Candidates, rng: np.random.Generator, *, beta: float = 0.5) 
 
     Liu et al. 2024 (arXiv:2309.06657): the pairs come from nearer to the policy that DPO is to
     find than the candidates do. β → ∞ takes any two, β → 0 the best two; the best of those left is
-    accepted in every pass that gets to it, so two passes suffice.
+    accepted in every pass that gets to it, so two passes suffice. The better one is named first.
     """
     if not beta > 0:
         raise ValueError(f"beta must be positive, got {beta}; it is the KL weight aimed for")
@@ -29,4 +29,5 @@ def rso(candidates: Candidates, rng: np.random.Generator, *, beta: float = 0.5) 
         passes = rng.random(len(left)) < chances
         accepted += left[passes].tolist()
         left = left[~passes]
-    return int(accepted[0]), int(accepted[1])
+    first, second = sorted(accepted[:2], key=lambda place: -scores[place])
+    return int(first), int(second)
