@@ -164,7 +164,7 @@ class World:
 def gradient_round(world: World, samples: Samples) -> Round:
     """A policy gradient's: what its tokens were worth, and the epochs of steps."""
     learner, rows = world.learner, samples.responses
-    plan = Plan.of([row.prompt.id for row in rows], learner.settings, 0, 1)
+    plan = learner.plan(rows, 0, 1)
     return lambda: _steps(learner, rows, world.facts(rows), plan)
 
 
@@ -186,7 +186,7 @@ def dpo_round(samples: Samples, settings: Learn) -> Round:
     """Online DPO's: the reference pass, and the epochs of steps on disjoint pairs."""
     policy, reference = policy_of(samples)
     learner, rows = Learner(policy, dpo, settings), samples.pairs
-    plan = Plan.of(range(len(rows)), settings, 0, 1)
+    plan = learner.plan(rows, 0, 1)
     names = [r.id for r in samples.responses]
 
     def learn() -> float:

@@ -1,6 +1,7 @@
 """One gradient whatever the machine, one end however often it is interrupted."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -295,6 +296,12 @@ class TestAPlan:
             taken = [groups[i] for batch in epoch for i in batch]
             assert sum(a != b for a, b in pairwise(taken)) == 4
         assert batches[:3] != batches[3:]
+
+    def test_spreads_what_several_policies_said_to_a_prompt(self) -> None:
+        later = [replace(r, policy_version=i % 4) for i, r in enumerate(rows("sft", 16))]
+        learner = Learner(policy(), sft, changed(batch=4))
+        plan, one_by_one = learner.plan(later, 0, 1), Plan.of(range(16), learner.settings, 0, 1)
+        assert plan == one_by_one
 
     def test_of_a_loss_that_asks_for_another_prompt_keeps_nothing_together(self) -> None:
         chosen = rows("sft", 16)

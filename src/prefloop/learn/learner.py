@@ -12,7 +12,7 @@ from torch import Tensor
 from prefloop.batches import TokenLogps
 from prefloop.config import Learn, Training
 from prefloop.learn.collate import prompt_of, trees
-from prefloop.learn.facts import Facts, Row, strangers
+from prefloop.learn.facts import Facts, Row, responses_of, strangers
 from prefloop.learn.families import About
 from prefloop.learn.objective import Loss, Objective
 from prefloop.learn.optimizer import (
@@ -98,10 +98,15 @@ class Learner:
         return TokenValues.beside(responses, y, value)
 
     def plan(self, rows: Sequence[Row], seed: int, round: int) -> Plan:
-        """Siblings together, but for a loss that asks for another prompt in every batch."""
+        """Siblings together, but for a loss that asks for another prompt in every batch.
+
+        Siblings are a prompt's samples of one policy: what earlier rounds asked about the prompt
+        is spread over the steps.
+        """
         apart = "mismatch" in self.objective.needs
-        groups = range(len(rows)) if apart else [prompt_of(row) for row in rows]
-        return Plan.of(groups, self.settings, seed, round)
+        drawn = [responses_of(row)[0].policy_version for row in rows]
+        siblings = [(prompt_of(row), version) for row, version in zip(rows, drawn, strict=True)]
+        return Plan.of(range(len(rows)) if apart else siblings, self.settings, seed, round)
 
     def steps(
         self, rows: Sequence[Row], facts: Facts, plan: Plan, *, done: int = 0
