@@ -17,8 +17,6 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from prefloop import plugins
 from prefloop.config import Config
-from prefloop.learn.collate import prompt_of
-from prefloop.learn.learner import Plan
 from prefloop.learn.reward import RewardLearner
 from prefloop.models.reward import RewardModel
 from prefloop.rewarding.heads import logistic, unique
@@ -156,8 +154,31 @@ class Embedded:
         return gaps
 
 
+class Steps:
+    """What is trained in epochs, at several rates: on the way to the last, the earlier are met."""
+
+    rates: tuple[float, ...]
+    stops: tuple[int, ...]
+
+    def tries(self, learned: Rows, asked: Rows) -> Mapping[Any, np.ndarray]:
+        return {
+            (rate, epochs): margin
+            for rate in self.rates
+            for epochs, margin in self._path(learned, asked, rate, self.stops).items()
+        }
+
+    def margins(self, learned: Rows, asked: Rows, choice: Any) -> np.ndarray:
+        rate, epochs = choice
+        return self._path(learned, asked, rate, (epochs,))[epochs]
+
+    def _path(
+        self, learned: Rows, asked: Rows, rate: float, stops: Sequence[int]
+    ) -> dict[int, np.ndarray]:
+        raise NotImplementedError
+
+
 @dataclass
-class Perceptron:
+class Perceptron(Steps):
     """One hidden layer on frozen features, trained on the same loss."""
 
     name: str
@@ -165,16 +186,8 @@ class Perceptron:
     seed: int = 0
     quarters: int = 4
 
-    def tries(self, learned: Rows, asked: Rows) -> Mapping[Any, np.ndarray]:
-        found = {}
-        for rate in (1e-4, 3e-4):
-            for epochs, margin in self._path(learned, asked, rate, (5, 15, 40)).items():
-                found[rate, epochs] = margin
-        return found
-
-    def margins(self, learned: Rows, asked: Rows, choice: Any) -> np.ndarray:
-        rate, epochs = choice
-        return self._path(learned, asked, rate, (epochs,))[epochs]
+    rates = (1e-4, 3e-4)
+    stops = (5, 15, 40)
 
     def _path(
         self, learned: Rows, asked: Rows, rate: float, stops: Sequence[int]
@@ -208,23 +221,15 @@ class Perceptron:
 
 
 @dataclass
-class Scratch:
+class Scratch(Steps):
     """A Llama of 2 layers × 128 and its own BPE-2048, both from the texts that are learned from."""
 
     name: str = "2 × 128 Llama from scratch"
     seed: int = 0
     quarters: int = 1
 
-    def tries(self, learned: Rows, asked: Rows) -> Mapping[Any, np.ndarray]:
-        found = {}
-        for rate in (1e-3, 2e-3, 4e-3):
-            for epochs, margin in self._path(learned, asked, rate, (1, 2)).items():
-                found[rate, epochs] = margin
-        return found
-
-    def margins(self, learned: Rows, asked: Rows, choice: Any) -> np.ndarray:
-        rate, epochs = choice
-        return self._path(learned, asked, rate, (epochs,))[epochs]
+    rates = (1e-3, 2e-3, 4e-3)
+    stops = (1, 2)
 
     def _path(
         self, learned: Rows, asked: Rows, rate: float, stops: Sequence[int]
@@ -249,9 +254,10 @@ class Scratch:
         rows, _ = encoded([_shortened(p) for p in learned], model, config)
         held, _ = encoded([_shortened(p) for p in asked], model, config)
         loss = plugins.build("losses/reward", "bradley_terry", {})
-        plan = Plan.of([prompt_of(row) for row in rows], config.reward, self.seed, 1)
+        learner = RewardLearner(model, loss, config.reward)
+        plan = learner.plan(rows, self.seed, 1)
         each, found = len(plan.batches) // max(stops), {}
-        for number, _ in enumerate(RewardLearner(model, loss, config.reward).steps(rows, plan), 1):
+        for number, _ in enumerate(learner.steps(rows, plan), 1):
             if number % each == 0 and number // each in stops:
                 found[number // each] = _margins(model, held)
         return found

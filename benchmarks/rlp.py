@@ -11,7 +11,8 @@ there is continued. Some nine minutes a run on one core; run it from the reposit
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,10 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from prefloop.compare.curves import last
+from prefloop.compare.curves import GOLD, gold_at, last, reach
 from prefloop.measure.intervals import mean_interval
 from prefloop.runs import run
 
@@ -57,68 +57,73 @@ def arguments() -> argparse.Namespace:
 
 
 def legs(found: Mapping[tuple[str, int], Rows]) -> Legs:
-    """Both policy phases of every run, by method.
-
-    The reward round after the first phase measures that phase's last policy.
-    """
+    """Both policy phases of every run, by method, each a way of its own from π₀."""
     split: dict[str, dict[int, Rows]] = {}
     for (recipe, seed), rows in found.items():
         turn = next(row["round"] for row in rows if row["phase"] == "reward 2")
         first = f"{recipe}, first phase" if recipe == "iterated_rlhf" else BESIDE
-        split.setdefault(first, {})[seed] = [row for row in rows if row["round"] <= turn]
-        second = [row for row in rows if row["round"] > turn]
-        split.setdefault(recipe, {})[seed] = [rows[0], *second]
+        before, after = rows[1 : turn + 1], rows[turn + 1 :]
+        for method, leg in ((first, before), (recipe, after)):
+            split.setdefault(method, {})[seed] = [_of(method, row) for row in (rows[0], *leg)]
     return split
+
+
+def _of(method: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row as the method's. A reward round measures the policy before it, by another proxy."""
+    proxy = None if row["phase"].startswith("reward") else row.get("proxy_accuracy")
+    return {**row, "phase": method, "proxy_accuracy": proxy}
 
 
 def table(legs: Legs) -> Table:
     """A row a method."""
-    reached = shared(legs, "gold_reward_mean")
-    asked = shared(legs, "proxy_accuracy")
+    gold, proxy = (at_shared_kl(legs, name) for name in (GOLD, "proxy_accuracy"))
     found = Table()
     for title in (
-        *("method", f"gold at KL {reached:.2f}", "difference to PPO"),
-        *("gold at the end", "KL at the end", f"right at KL {asked:.2f}"),
+        *("method", f"gold at KL {gold.kl:.2f}", "difference to PPO"),
+        *("gold at the end", "KL at the end", f"right at KL {proxy.kl:.2f}"),
     ):
         found.add_column(title)
-    beside = {seed: at(rows, "gold_reward_mean", reached) for seed, rows in legs[BESIDE].items()}
     for method, runs in legs.items():
-        gold = {seed: at(rows, "gold_reward_mean", reached) for seed, rows in runs.items()}
-        differences = [gold[seed] - beside[seed] for seed in gold]
+        beside = gold.values[BESIDE]
         found.add_row(
             method,
-            interval([*gold.values()]),
-            "" if method == BESIDE else interval(differences),
-            *(
-                interval([last(rows, name) or 0.0 for rows in runs.values()])
-                for name in ("gold_reward_mean", "kl")
-            ),
-            interval([at(rows, "proxy_accuracy", asked) for rows in runs.values()]),
+            interval(gold.values[method].values()),
+            interval(value - beside[seed] for seed, value in gold.values[method].items()),
+            *(interval(known(last(rows, name)) for rows in runs.values()) for name in (GOLD, "kl")),
+            interval(proxy.values[method].values()),
         )
     return found
 
 
-def points(rows: Rows, name: str) -> list[tuple[float, float]]:
-    """(√KL, value) where both were measured, in the order of KL; a reward round has no proxy."""
-    is_proxy = name == "proxy_accuracy"
-    known = [row for row in rows if not (is_proxy and row["phase"].startswith("reward"))]
-    pairs = [(row["kl"], row.get(name)) for row in known]
-    return sorted((max(0.0, x) ** 0.5, y) for x, y in pairs if None not in (x, y))
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """A metric at the largest KL at which every run has it."""
+
+    kl: float
+    values: Mapping[str, Mapping[int, float]]
+    """method → seed → value"""
 
 
-def shared(legs: Legs, name: str) -> float:
-    """The largest KL at which every run has the metric."""
-    return min(points(rows, name)[-1][0] for runs in legs.values() for rows in runs.values()) ** 2
+def at_shared_kl(legs: Legs, name: str) -> Shared:
+    """The metric there, linear in √KL between measurements."""
+    kl = min(reach(rows, name) for runs in legs.values() for rows in runs.values())
+    values = {
+        method: {seed: known(gold_at(rows, kl, name)) for seed, rows in runs.items()}
+        for method, runs in legs.items()
+    }
+    return Shared(kl=kl, values=values)
 
 
-def at(rows: Rows, name: str, kl: float) -> float:
-    """The metric at that KL, linear in √KL between measurements."""
-    return float(np.interp(kl**0.5, *zip(*points(rows, name), strict=True)))
+def known(value: float | None) -> float:
+    """The value; ValueError where a run never measured it."""
+    if value is None:
+        raise ValueError("a run has no such measurement; was it stopped? Run the command again")
+    return value
 
 
-def interval(values: Sequence[float]) -> str:
+def interval(values: Iterable[float]) -> str:
     """The mean and its 95 % interval."""
-    found = mean_interval(values)
+    found = mean_interval([*values])
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 

@@ -42,11 +42,11 @@ def metrics(slope: float) -> Sequence[Mapping[str, Any]]:
 def test_phases_are_ways_of_their_own(rlp: Any) -> None:
     legs = rlp.legs({("rlp_spg", 0): metrics(2), ("iterated_rlhf", 0): metrics(3)})
     assert [*legs] == ["ppo", "rlp_spg", "iterated_rlhf, first phase", "iterated_rlhf"]
-    assert rlp.shared(legs, "gold_reward_mean") == pytest.approx(9)
-    assert rlp.shared(legs, "proxy_accuracy") == pytest.approx(4)
-    assert rlp.at(legs["ppo"][0], "gold_reward_mean", 9) == pytest.approx(3)
-    assert rlp.at(legs["rlp_spg"][0], "gold_reward_mean", 9) == pytest.approx(6)
-    assert rlp.at(legs["ppo"][0], "proxy_accuracy", 4) == pytest.approx(0.54)
+    gold, proxy = (rlp.at_shared_kl(legs, name) for name in (rlp.GOLD, "proxy_accuracy"))
+    assert (gold.kl, proxy.kl) == (pytest.approx(9), pytest.approx(4))
+    assert gold.values["ppo"][0] == pytest.approx(3)
+    assert gold.values["rlp_spg"][0] == pytest.approx(6)
+    assert proxy.values["ppo"][0] == pytest.approx(0.54)
 
 
 def test_differences_are_paired_by_seed(rlp: Any) -> None:

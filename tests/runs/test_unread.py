@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from prefloop import plugins
 from prefloop.config import parse
 from prefloop.runs.forecast import forecast
 from prefloop.runs.open import phases_of
@@ -58,11 +57,6 @@ IDLE: dict[str, dict[str, Any]] = {
 def named(settings: dict[str, Any]) -> list[str]:
     config = parse({}).override(settings)
     return [line.partition("=")[0] for line in unread(config, phases_of(config))]
-
-
-@pytest.mark.parametrize("recipe", plugins.names("recipes"))
-def test_a_recipe_reads_all_that_it_sets(recipe: str) -> None:
-    assert named({"recipe": recipe}) == []
 
 
 @pytest.mark.parametrize("setting", READ)

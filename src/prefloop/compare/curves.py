@@ -14,28 +14,36 @@ Rows = Sequence[Mapping[str, Any]]
 """the lines of a run's metrics.jsonl"""
 
 
-def frontier(rows: Rows) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]:
-    """√KL, increasing, and the gold reward measured there; equal KLs are averaged.
+GOLD = "gold_reward_mean"
+
+
+def frontier(
+    rows: Rows, name: str = GOLD
+) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]:
+    """√KL, increasing, and the gold reward (or another metric) there; equal KLs are averaged.
 
     Sorted by KL, not by round: near its end a run may step back. An estimate below zero counts as
     zero. √KL, because the reward of a policy that moved little is linear in it (Gao et al. 2022,
     arXiv:2210.10760). Of a recipe with several phases it is the last one's way from the start.
     """
-    points = np.array(_known(last_way(rows), "kl", "gold_reward_mean")).reshape(-1, 2)
+    points = np.array(_known(last_way(rows), "kl", name)).reshape(-1, 2)
     roots, place = np.unique(np.sqrt(points[:, 0].clip(0)), return_inverse=True)
     count = np.bincount(place, minlength=len(roots))
     return roots, np.bincount(place, points[:, 1], minlength=len(roots)) / count
 
 
-def reach(rows: Rows) -> float:
+def reach(rows: Rows, name: str = GOLD) -> float:
     """The largest KL at which the run was measured; 0 where it never was."""
-    roots, _ = frontier(rows)
+    roots, _ = frontier(rows, name)
     return float(roots[-1] ** 2) if len(roots) else 0.0
 
 
-def gold_at(rows: Rows, kl: float) -> float | None:
-    """Gold reward at that KL, linear in √KL between measurements; None beyond the last of them."""
-    roots, gold = frontier(rows)
+def gold_at(rows: Rows, kl: float, name: str = GOLD) -> float | None:
+    """Gold reward, or another metric, at that KL; None beyond the last at which it was measured.
+
+    Linear in √KL between measurements.
+    """
+    roots, gold = frontier(rows, name)
     if not len(roots) or kl > roots[-1] ** 2 * (1 + 1e-9):
         return None
     return float(np.interp(kl**0.5, roots, gold))
@@ -43,7 +51,7 @@ def gold_at(rows: Rows, kl: float) -> float | None:
 
 def labels_to(rows: Rows, target: float) -> float:
     """Labels spent when the gold reward first was `target`, linear between rounds; inf if never."""
-    points = _known(rows, "labels_total", "gold_reward_mean")
+    points = _known(rows, "labels_total", GOLD)
     after = next((i for i, (_, gold) in enumerate(points) if gold >= target), None)
     if after is None:
         return inf

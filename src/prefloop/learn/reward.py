@@ -8,6 +8,7 @@ from torch import Tensor
 from prefloop.batches import SplitScores
 from prefloop.config import ConfigError, Reward
 from prefloop.learn import families
+from prefloop.learn.collate import prompt_of
 from prefloop.learn.facts import Facts, Row
 from prefloop.learn.learner import Plan, autocast
 from prefloop.learn.objective import Loss, Objective
@@ -86,6 +87,10 @@ class RewardLearner:
     @property
     def _scales(self) -> dict[str, float]:
         return {"views": self.settings.views_lr / self.settings.lr}
+
+    def plan(self, rows: Sequence[Row], seed: int, round: int) -> Plan:
+        """What is said of one prompt stays together."""
+        return Plan.of([prompt_of(row) for row in rows], self.settings, seed, round)
 
     def steps(self, rows: Sequence[Row], plan: Plan, *, done: int = 0) -> Iterator[Tally]:
         """Take the plan's steps from number `done` on, yielding each one's tally."""

@@ -56,7 +56,7 @@ def imitation(config: Config) -> list[Phase]:
     """
     if config.data.completions is None or config.learn.replay:
         return []
-    return [replace(p, asks=False, anchors=True) for p in sft(config.override(_IMITATION))]
+    return [replace(p, anchors=True) for p in sft(config.override(_IMITATION))]
 
 
 def collected(config: Config) -> Phase:

@@ -20,4 +20,4 @@ def sft(config: Config) -> list[Phase]:
         "learn.schedule": "cosine",
         "learn.warmup": 0.03,
     }
-    return [Phase(name="sft", rounds=1, config=config.with_defaults(settings))]
+    return [Phase(name="sft", rounds=1, config=config.with_defaults(settings), asks=False)]

@@ -8,9 +8,7 @@ from typing import Any
 from prefloop import plugins
 from prefloop.batches import ListScores, PairScores, PointScores, SplitScores
 from prefloop.config import Config, ConfigError
-from prefloop.learn.collate import prompt_of
 from prefloop.learn.families import family
-from prefloop.learn.learner import Plan
 from prefloop.learn.reward import RewardLearner, check_heads
 from prefloop.learn.step import Tally
 from prefloop.models.load import location
@@ -47,9 +45,10 @@ def train(rows: Sequence[Row], config: Config, folder: Path, told: Told) -> dict
         tokens=settings.tokens,
     )
     fitting, responses = encoded(rows, model, config)
-    plan = Plan.of([prompt_of(row) for row in fitting], settings, config.seed, 1)
+    learner = RewardLearner(model, loss, settings)
+    plan = learner.plan(fitting, config.seed, 1)
     tally, losses = Tally(), []
-    for number, step in enumerate(RewardLearner(model, loss, settings).steps(fitting, plan), 1):
+    for number, step in enumerate(learner.steps(fitting, plan), 1):
         tally.add(step)
         losses.append(step.means()["loss"])
         told(number, len(plan.batches))

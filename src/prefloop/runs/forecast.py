@@ -64,7 +64,7 @@ def _phase(phase: Phase, data: Data, speed: tuple[float, float]) -> Iterator[str
     pool = len(data.items if ready else data.prompts)
     prompts = min(pool, sample.prompts or pool)
     drawn = 0 if ready else prompts * sum(sample.sources.values())
-    asked = min(prompts, phase.config.ask.labels or prompts) if _compares(phase) else 0
+    asked = min(prompts, phase.config.ask.labels or prompts) if phase.asks else 0
     rows = asked or drawn or prompts
     steps = -(-rows // learn.batch) * learn.epochs
     seconds = drawn * speed[0] + rows * learn.epochs * speed[1]
@@ -78,10 +78,6 @@ def _phase(phase: Phase, data: Data, speed: tuple[float, float]) -> Iterator[str
     yield f"  learn   {steps} steps of {_lowers(phase)}, {learn.batch} rows each, lr {learn.lr:g}"
     whole = _duration(seconds * phase.rounds)
     yield f"  time    about {_duration(seconds)} a round, {whole} in all"
-
-
-def _compares(phase: Phase) -> bool:
-    return phase.asks and sum(phase.config.sample.sources.values()) > 1
 
 
 def _lowers(phase: Phase) -> str:

@@ -8,8 +8,6 @@ import torch
 
 from prefloop import plugins, whole
 from prefloop.config import ConfigError
-from prefloop.learn.collate import prompt_of
-from prefloop.learn.learner import Plan
 from prefloop.learn.reward import RewardLearner
 from prefloop.learn.terms import Term
 from prefloop.learn.views import Views
@@ -38,7 +36,7 @@ class RewardLearning:
         model = start(session, round)
         loss = plugins.build("losses/reward", settings.loss.name, settings.loss.options)
         learner = RewardLearner(model, loss, settings, terms=self._terms(round, model))
-        plan = Plan.of([prompt_of(row) for row in rows], settings, session.config.seed, round)
+        plan = learner.plan(rows, session.config.seed, round)
         commit_plan(session, round, plan, [*rows])
         leg = self._leg(round, learner)
         leg.resume()

@@ -50,7 +50,7 @@ def _words(value: Any) -> str:
 
 
 def _asks(phase: Phase) -> bool:
-    return phase.asks and phase.config.sample.sources.get("dataset") != 1
+    return phase.asks
 
 
 def _climbs(phase: Phase) -> bool:
