@@ -20,6 +20,7 @@ from prefloop.learn.reward import RewardLearner
 from prefloop.learn.terms import Term, Turn
 from prefloop.learn.views import Views
 from prefloop.losses.reward.bradley_terry import bradley_terry
+from prefloop.losses.reward.odin import odin
 from prefloop.losses.reward.plackett_luce import plackett_luce
 from prefloop.losses.reward.regression import regression
 from prefloop.losses.views.bottleneck import bottleneck
@@ -254,6 +255,26 @@ class TestLearning:
             known = [(s - y) ** 2 for s, y in zip(score, row.values, strict=True) if y == y]
             losses.append(torch.stack(known).mean())
         close(found, by_hand(twin, torch.stack(losses).mean()))
+
+
+def test_what_is_said_of_one_prompt_is_one_steps() -> None:
+    rows = pairs()[::2] + pairs()[1::2]  # siblings apart
+    plan = RewardLearner(reward(), bradley_terry, changed(batch=2)).plan(rows, 0, 1)
+    asked = [{responses_of(rows[i])[0].prompt.text for i in batch} for batch in plan.batches]
+    assert [len(texts) for texts in asked] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("tokens", [1, 8192])
+def test_with_a_length_head_accuracy_is_that_of_quality_however_a_step_is_cut(tokens: int) -> None:
+    model, rows = reward(2), pairs()
+    settings = changed(heads=2, aggregate="first", batch=8, tokens=tokens, epochs=1)
+    a, b = (model.scores([responses_of(row)[side] for row in rows])[:, 0] for side in (0, 1))
+    p = torch.tensor([row.p for row in rows if isinstance(row, Preference)])
+    right = (a > b) == (p >= 0.5)
+    (step,) = RewardLearner(model, odin, settings).steps(rows, WHOLE)
+    assert 0.1 < right.double().mean() < 0.9
+    assert step.means()["accuracy"] == pytest.approx(float(right.double().mean()))
+    assert step.rows == len(rows)
 
 
 class TestHeads:
