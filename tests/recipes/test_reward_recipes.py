@@ -228,6 +228,14 @@ def test_iterated_rlhf_asks_again_about_the_policy_that_climbed(model: str, tmp_
     assert {r.policy_version for r in asked} == {2}
 
 
+def test_candidates_are_of_pi0_for_rso_and_pairs_of_the_policy_for_instalments() -> None:
+    sources = lambda recipe: [
+        dict(p.config.sample.sources) for p in phases_of(parse({"recipe": recipe}))
+    ]
+    assert sources("rso") == [{"policy": 2}, {"reference": 8}]
+    assert sources("iterated_rlhf") == 2 * [{"policy": 2}, {"policy": 1}]
+
+
 def test_instalments_cost_together_what_one_costs_elsewhere() -> None:
     whole, halves = (
         [p.config.sample.prompts for p in phases_of(parse({"recipe": name})) if p.asks]
