@@ -1,13 +1,15 @@
 """Settings that a run would not look at are named before it starts."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prefloop.config import parse
+import small
+from prefloop.config import Part, parse
 from prefloop.runs.forecast import forecast
 from prefloop.runs.open import phases_of
-from prefloop.runs.unread import _READERS, unread
+from prefloop.runs.unread import _READERS, _is_kept, unread
 
 LORA: dict[str, Any] = {"model.adapter": "lora"}
 VIEWS: dict[str, Any] = {"recipe": "rlp_uml"}
@@ -83,6 +85,20 @@ def test_what_a_recipe_overrides_is_named_with_what_it_sets() -> None:
 
 def test_an_option_of_a_part_stands_without_its_name() -> None:
     assert named({"learn.loss": {"beta": 0.2}}) == []
+
+
+def test_of_a_part_every_option_that_was_set_must_stand() -> None:
+    asked = Part(name="ipo", beta=0.2)
+    assert _is_kept(asked, Part(name="ipo", beta=0.2, tau=1.0))
+    assert not _is_kept(asked, Part(name="ipo"))
+    assert not _is_kept(asked, Part(name="dpo", beta=0.2))
+
+
+def test_a_run_says_so_as_it_starts(tmp_path: Path) -> None:
+    model = small.llama(tmp_path / "model")
+    small.small_run(model, tmp_path / "run", {"rounds": 1, "learn.window": 2})
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "learn.window=2 is of no use to recipe online_dpo: it is for learn.data=window" in log
 
 
 def test_a_dry_run_says_so_first() -> None:
