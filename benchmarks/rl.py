@@ -30,6 +30,7 @@ from rich.table import Table
 from rounds import Samples
 from transformers.utils import logging
 
+from prefloop.models.critic import ValueHead
 from prefloop.models.reward import RewardModel
 
 Times = Mapping[str, Sequence[float]]
@@ -99,21 +100,28 @@ def row(samples: Samples, times: Times, what: str, *beside: str) -> list[str]:
 
 
 def ppo_rows(samples: Samples, folder: Path, count: int) -> list[list[str]]:
-    """PPO beside online DPO and what a critic costs, in as many steps on as many tokens."""
+    """PPO beside online DPO and what a critic costs, in as many steps on as many tokens.
+
+    A critic on the policy's trunk has no learning of its own to pay for, but a value pass.
+    """
     each = rounds.settings_of(len(samples.responses) // 2, 2)
     pairs = each.model_copy(update={"batch": each.batch // 2})
     sides = {
-        "ppo": rounds.ppo_round(samples, each),
-        "ppo, 1 a prompt": rounds.ppo_round(samples.apart(), each),
+        "ppo": rounds.ppo_round(samples, each, rounds.own_trunk),
+        "ppo, shared critic": rounds.ppo_round(samples, each, ValueHead),
+        "ppo, 1 a prompt": rounds.ppo_round(samples.apart(), each, rounds.own_trunk),
         "online dpo": rounds.dpo_round(samples, pairs),
         "value pass": rounds.value_pass(samples),
         "critic's learning": rounds.critic_round(samples, each),
     }
     times = turns(sides, count)
-    others = ("value pass", "critic's learning")
-    return [row(samples, times, "ppo", "online dpo", other) for other in others] + [
-        row(samples, times, "ppo, 1 a prompt", "online dpo", "critic's learning")
+    compared = [
+        ("ppo, shared critic", "value pass"),
+        ("ppo", "critic's learning"),
+        ("ppo, 1 a prompt", "critic's learning"),
+        ("ppo", "value pass"),
     ]
+    return [row(samples, times, mine, "online dpo", other) for mine, other in compared]
 
 
 def rloo_rows(samples: Samples, folder: Path, count: int) -> list[list[str]]:

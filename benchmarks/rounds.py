@@ -168,10 +168,15 @@ def gradient_round(world: World, samples: Samples) -> Round:
     return lambda: _steps(learner, rows, world.facts(rows), plan)
 
 
-def ppo_round(samples: Samples, settings: Learn) -> Round:
-    """PPO's, its critic a trunk of its own."""
+def own_trunk(policy: TransformerPolicy) -> RewardModel:
+    """A critic beside the policy."""
+    return RewardModel.of(policy, zero=True)
+
+
+def ppo_round(samples: Samples, settings: Learn, critic: Callable[..., Any]) -> Round:
+    """PPO's, with a critic made from the policy: `own_trunk`, or `ValueHead` on the policy's."""
     policy, reference = policy_of(samples)
-    learner = Learner(policy, ppo, settings, critic=RewardModel.of(policy, zero=True))
+    learner = Learner(policy, ppo, settings, critic=critic(policy))
     return gradient_round(_given(learner, reference, samples, Credit(beta=BETA)), samples)
 
 
@@ -199,7 +204,7 @@ def dpo_round(samples: Samples, settings: Learn) -> Round:
 
 def value_pass(samples: Samples) -> Round:
     """What a critic says of every token, once, without gradients."""
-    critic = RewardModel.of(policy_of(samples)[0], zero=True)
+    critic = own_trunk(policy_of(samples)[0])
 
     @torch.no_grad()
     def say() -> float:
@@ -210,7 +215,7 @@ def value_pass(samples: Samples) -> Round:
 
 def critic_round(samples: Samples, settings: Learn) -> Round:
     """A critic's alone: the value pass, and as many epochs of steps on its squared error."""
-    critic = RewardModel.of(policy_of(samples)[0], zero=True)
+    critic = own_trunk(policy_of(samples)[0])
     parameters, optimizer = list(critic.model.parameters()), adamw({"": critic.model}, settings)
     rows = samples.responses
     plan = Plan.of([row.prompt.id for row in rows], settings, 0, 1)

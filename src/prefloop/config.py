@@ -223,9 +223,10 @@ class Credit(Section):
     """scores are cut to ±clip before anything else"""
     eos_penalty: float | None = Field(None, ge=0)
     """taken off the score of a response that the length limit ended"""
-    critic: Literal["reward", "zero"] = "zero"
-    """where the critic starts: the run's reward model, head and all, or the policy with a zero
-    head"""
+    critic: Literal["reward", "zero", "shared"] = "zero"
+    """where the critic starts: the run's reward model, head and all; the policy's copy with a zero
+    head; or a zero head on the policy itself (shared), which takes no pass and no trunk of its own
+    """
 
 
 class Reward(Training):

@@ -20,13 +20,14 @@ from prefloop.losses.reinforce import reinforce
 from prefloop.losses.reward.bradley_terry import bradley_terry
 from prefloop.losses.rloo import rloo
 from prefloop.losses.views.bottleneck import bottleneck
+from prefloop.models.critic import ValueHead
 from prefloop.models.load import Loaded
 from prefloop.models.reward import RewardModel
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.models.views import ViewEncoder
 from prefloop.types import Preference, Prompt, Query, Response
 
-LOSSES = {"ppo": ppo, "rloo": rloo, "reinforce": reinforce}
+LOSSES = {"ppo": ppo, "ppo, shared trunk": ppo, "rloo": rloo, "reinforce": reinforce}
 
 
 def policy(seed: int = 0) -> TransformerPolicy:
@@ -60,16 +61,19 @@ def credit(rows: Sequence[Response], seed: int = 1) -> Facts:
     return Facts(ref={}, credit=found)
 
 
-def critic(of: TransformerPolicy) -> RewardModel:
-    return RewardModel.of(of, seed=3)
+def critic(name: str, of: TransformerPolicy) -> RewardModel | ValueHead | None:
+    """One that is no longer zero, for a loss that has one."""
+    apart = RewardModel.of(of, seed=3)
+    shared = ValueHead(of)
+    shared.model.load_state_dict(apart.head.state_dict())
+    return {"ppo": apart, "ppo, shared trunk": shared}.get(name)
 
 
 def gradient(name: str, rows: Sequence[Response], facts: Facts, tokens: int) -> dict[str, Tensor]:
     """Of one step on these rows, of the policy and of the critic."""
     of = policy()
-    values = critic(of) if name == "ppo" else None
     settings = Learn(lr=1e-2, tokens=tokens, precision="float32", max_grad_norm=None)
-    learner = Learner(of, LOSSES[name], settings, critic=values)
+    learner = Learner(of, LOSSES[name], settings, critic=critic(name, of))
     list(learner.steps([*rows], facts, Plan(batches=(tuple(range(len(rows))),))))
     return {
         f"{prefix}/{key}": p.grad.clone()

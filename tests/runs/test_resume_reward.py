@@ -55,6 +55,10 @@ WAYS: dict[str, tuple[dict[str, Any], tuple[str, small.Call, str]]] = {
     "as views are learned from": (UML, (f"{STEP}.step", 5, "after")),
     "after the second reward model": (UML, (f"{STEP}.step", 7, "after")),
     "as a reward model learns from agreement": (SPG, (f"{STEP}.step", 5, "after")),
+    "with a critic on the policy's own trunk": (
+        PPO | {"credit.critic": "shared"},
+        (f"{STEP}.step", 8, "after"),
+    ),
     "without a critic": (
         SMALL | {"recipe": "rloo", "sample.sources": {"policy": 2}},
         (f"{STEP}.step", 4, "after"),

@@ -93,8 +93,10 @@ class Learner:
         return Logps(values=self.policy.logps(responses), place=place)
 
     def _tokens(self, responses: Sequence[Response]) -> TokenValues:
-        y = self.policy.token_logps(responses, temperature=self.temperature)
-        value = None if self.critic is None else self.critic.values(responses)
+        if self.critic is None:
+            y, value = self.policy.token_logps(responses, self.temperature), None
+        else:
+            y, value = self.critic.beside(self.policy, responses, self.temperature)
         return TokenValues.beside(responses, y, value)
 
     def plan(self, rows: Sequence[Row], seed: int, round: int) -> Plan:

@@ -55,14 +55,14 @@ def rows(trees: Sequence[Tree], device: torch.device) -> Rows:
 def padded_logps(model: Any, trees: Sequence[Tree]) -> Float[Tensor, " response"]:
     """log π of every response in tree order."""
     where = rows(trees, device_of(model))
-    return summed(_token_logps(model, where, 1.0), where.owners, len(where.ends))
+    return summed(row_token_logps(model, where, 1.0), where.owners, len(where.ends))
 
 
 def padded_token_logps(
     model: Any, trees: Sequence[Tree], temperature: float
 ) -> Float[Tensor, " token"]:
     """log π of every token of every response in tree order."""
-    return _token_logps(model, rows(trees, device_of(model)), temperature)
+    return row_token_logps(model, rows(trees, device_of(model)), temperature)
 
 
 def padded_states(trunk: nn.Module, where: Rows) -> Float[Tensor, "slot width"]:
@@ -73,6 +73,7 @@ def padded_states(trunk: nn.Module, where: Rows) -> Float[Tensor, "slot width"]:
     return found.flatten(0, 1)
 
 
-def _token_logps(model: Any, where: Rows, temperature: float) -> Float[Tensor, " token"]:
+def row_token_logps(model: Any, where: Rows, temperature: float) -> Float[Tensor, " token"]:
+    """log π of every target, by the model's own logits."""
     logits = model(input_ids=where.tokens, attention_mask=where.is_token, use_cache=False).logits
     return logits_logps(logits.flatten(0, 1)[where.predictors], where.targets, temperature)

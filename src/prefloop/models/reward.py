@@ -186,6 +186,12 @@ class RewardModel:
             )
         return (read(self.head, self.predictors(responses))[:, 0] - self.shift) / self.gain
 
+    def beside(
+        self, policy: TransformerPolicy, responses: Sequence[Response], temperature: float
+    ) -> tuple[Float[Tensor, " token"], Float[Tensor, " token"]]:
+        """As a critic: the policy's `token_logps`, and `values`."""
+        return policy.token_logps(responses, temperature), self.values(responses)
+
     @torch.no_grad()
     def score(self, responses: Sequence[Response]) -> list[float | Missing]:
         """The heads' aggregate, normalised; Missing where a response does not fit the context."""

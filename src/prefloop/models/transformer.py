@@ -13,7 +13,7 @@ from torch import Tensor
 from prefloop.generate import batched
 from prefloop.generate.copies import rollout_copy
 from prefloop.models import probe
-from prefloop.models.forest import Forest, fits, grow, plan
+from prefloop.models.forest import Compute, Forest, fits, grow, plan
 from prefloop.models.load import Loaded
 from prefloop.models.padded import padded_logps, padded_token_logps
 from prefloop.models.tree import Tree, tree_logps, tree_token_logps
@@ -108,17 +108,19 @@ class TransformerPolicy:
         """
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
+        compute = tree_token_logps if self.packs else padded_token_logps
+        return self.by_token(responses, lambda trees: compute(self.model, trees, temperature))
+
+    def by_token(self, responses: Sequence[Response], compute: Compute) -> Tensor:
+        """What `compute` makes of every token, a micro-batch of trees at a time, in this order."""
         if not responses:
             return torch.zeros(0, device=self.loaded.device)
-        compute = tree_token_logps if self.packs else padded_token_logps
-        return self._forest(responses).by_token(
-            lambda trees: compute(self.model, self._fitting(trees), temperature)
-        )
+        return self._forest(responses).by_token(lambda trees: compute(self._fitting(trees)))
 
     def sequence_logps(self, trees: Sequence[Tree]) -> Float[Tensor, " response"]:
         """`logps` of one micro-batch of trees in one forward pass, in tree order."""
         compute = tree_logps if self.packs else padded_logps
-        return compute(self.model, self._fitting(trees))
+        return compute(self.model, self._fitting(list(trees)))
 
     def plan(self, trees: Sequence[Tree], budget: int) -> list[list[int]]:
         """Micro-batches of tree indices within the token budget, as this model counts tokens."""
@@ -128,7 +130,7 @@ class TransformerPolicy:
         trees, places = grow(responses)
         return Forest(trees, places, self.plan(trees, self.tokens))
 
-    def _fitting(self, trees: Sequence[Tree]) -> Sequence[Tree]:
+    def _fitting(self, trees: list[Tree]) -> list[Tree]:
         fits(trees, self.loaded.context)
         return trees
 

@@ -161,9 +161,16 @@ def tree_states(trunk: nn.Module, where: Layout) -> Float[Tensor, "token width"]
 
 def _token_logps(model: Any, where: Layout, temperature: float) -> Float[Tensor, " token"]:
     """Only hidden states that predict a response's token meet the head."""
+    states = tree_states(backbone(model), where)[where.predictors]
+    return vocabulary_logps(model, states, where, temperature)
+
+
+def vocabulary_logps(
+    model: Any, states: Float[Tensor, "token width"], where: Layout, temperature: float
+) -> Float[Tensor, " token"]:
+    """log π of the tokens that these states predict."""
     head: nn.Linear = model.get_output_embeddings()
-    hidden = tree_states(backbone(model), where)[where.predictors]
-    return token_logps(hidden, head.weight, head.bias, where.targets, temperature=temperature)
+    return token_logps(states, head.weight, head.bias, where.targets, temperature=temperature)
 
 
 def backbone(model: Any) -> nn.Module:

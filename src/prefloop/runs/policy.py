@@ -1,6 +1,6 @@
 """Train the policy: on answers, on single responses, or on what its samples were worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from prefloop.batches import PairLogps
 from prefloop.config import ConfigError, Learn
 from prefloop.learn.facts import Row
 from prefloop.learn.learner import Learner
+from prefloop.models.critic import ValueHead
 from prefloop.models.load import load_weights
 from prefloop.models.reward import RewardModel
 from prefloop.runs.facts import Gathering
@@ -100,15 +101,16 @@ class PolicyLearning:
         if learner.critic is not None:
             load_weights(learner.critic.model, dict(point.parts["critic"]))
 
-    def _critic(self, round: int) -> RewardModel | None:
-        """For a loss that needs values: the reward model copied, or the policy with a zero head."""
-        config = self.session.phase(round).config
-        if "value" not in needs("losses", config.learn.loss):
-            return None
-        if config.credit.critic == "zero":
-            return RewardModel.of(self.session.policy, zero=True)
-        reward: RewardModel = self.session.reward
-        return reward.critic()
+    def _critic(self, round: int) -> RewardModel | ValueHead | None:
+        """For a loss that needs values."""
+        config, policy = self.session.phase(round).config, self.session.policy
+        starts: dict[str, Callable[[], RewardModel | ValueHead]] = {
+            "reward": lambda: self.session.reward.critic(),
+            "zero": lambda: RewardModel.of(policy, zero=True),
+            "shared": lambda: ValueHead(policy),
+        }
+        has_values = "value" in needs("losses", config.learn.loss)
+        return starts[config.credit.critic]() if has_values else None
 
     def _rows(self, round: int, preferences: Sequence[Preference], learner: Learner) -> list[Row]:
         """What the round learns from, in committed order: answers, or single responses."""
