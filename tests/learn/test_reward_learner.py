@@ -341,8 +341,30 @@ class Heavy:
         return 1.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """A term that writes down what it is told, and lowers nothing."""
+
+    turns: list[Turn]
+    trained: Mapping[str, nn.Module] = field(default_factory=dict)
+
+    def gradient(self, turn: Turn) -> float:
+        self.turns.append(turn)
+        return 0.0
+
+
 class TestTerms:
     """What a step lowers besides."""
+
+    @pytest.mark.parametrize("done", [0, 2])
+    def test_are_told_the_number_and_the_rows_of_the_step(self, done: int) -> None:
+        """By the number a term draws its samples: a restarted one must not draw the first again."""
+        rows, term = pairs(), Listening(turns=[])
+        plan = Plan(batches=((0, 1, 2), (3, 4, 5), (6, 7), (1, 4)))
+        learner = RewardLearner(reward(), bradley_terry, SETTINGS, terms={"listening": term})
+        list(learner.steps(rows, plan, done=done))
+        told = [(turn.number, list(turn.rows), turn.total) for turn in term.turns]
+        assert told == [(n, [rows[i] for i in plan.batches[n]], 8) for n in range(done, 4)]
 
     @pytest.mark.parametrize("tokens", [1, 20, 45])
     def test_the_budget_changes_no_gradient(self, tokens: int) -> None:
@@ -362,6 +384,15 @@ class TestTerms:
         learner = RewardLearner(model, bradley_terry, changed(tokens=100), terms={"heavy": heavy})
         close(gradient(learner, pairs()), expected)
         assert heavy.asked == [100, 50, 25]
+
+    def test_views_are_others_in_another_round(self) -> None:
+        """Of the same samples, step for step."""
+        drawn = {}
+        for round in (2, 3):
+            term = views(reward())
+            term.round = round
+            drawn[round] = [[(a.id, b.id) for a, b in term.pairs(step)] for step in range(4)]
+        assert all(one != other for one, other in zip(*drawn.values(), strict=True))
 
     @pytest.mark.parametrize("budget", [1, 25, 10_000])
     def test_cached_states_of_views_give_the_direct_gradient(self, budget: int) -> None:

@@ -9,15 +9,22 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import torch
 from transformers import AutoModelForSequenceClassification
 
 import small
+import tiny
 from prefloop.config import ConfigError, Model, parse
-from prefloop.models.reward import RewardModel
+from prefloop.learn.learner import Plan
+from prefloop.learn.reward import RewardLearner
+from prefloop.models.load import Loaded
+from prefloop.models.reward import Aggregate, RewardModel
+from prefloop.models.transformer import TransformerPolicy
 from prefloop.runs import Given, Result, run, summary
 from prefloop.runs.open import phases_of
+from prefloop.runs.reward import measured
 from prefloop.store.ledger import Ledger
-from prefloop.types import Missing, Query, Response
+from prefloop.types import Missing, Preference, Prompt, Query, Response
 
 ME = "test_reward_recipes"
 COMPLETIONS = [{"prompt": p, "completion": " seen"} for p in small.PROMPTS]
@@ -250,6 +257,105 @@ def test_instalments_cost_together_what_one_costs_elsewhere() -> None:
         if p.asks
     }
     assert thrice == 100
+
+
+def taught(monkeypatch: pytest.MonkeyPatch) -> list[list[Preference]]:
+    """What each reward round from now on learns from, as its learner gets it."""
+    usual, seen = RewardLearner.plan, list[list[Preference]]()
+
+    def plan(learner: RewardLearner, rows: Sequence[Any], seed: int, round: int) -> Plan:
+        seen.append([*rows])
+        return usual(learner, rows, seed, round)
+
+    monkeypatch.setattr(RewardLearner, "plan", plan)
+    return seen
+
+
+def answers(found: Result, *rounds: int) -> list[Preference]:
+    """What was answered in those rounds."""
+    ledger = Ledger.open(found.folder / "ledger.sqlite")
+    rows = [row for round in rounds for row in ledger.preferences(round)]
+    ledger.close()
+    return rows
+
+
+def test_answers_about_held_out_prompts_measure_the_reward_and_teach_it_nothing(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompt stays on its side when it is asked about again, in another round."""
+    learned, settings = taught(monkeypatch), {"rounds": 1, "reward.holdout": 0.5}
+    found = made("iterated_rlhf", model, tmp_path / "run", settings, oracle=likes_short)
+    prompts: list[set[str]] = []
+    for rows, round, rounds in zip(learned, (1, 3), ((1,), (1, 3)), strict=True):
+        names, line = {row.query.id for row in rows}, found.metrics[round]
+        held = [row for row in answers(found, *rounds) if row.query.id not in names]
+        prompts += [{row.query.prompt.text for row in side} for side in (rows, held)]
+        assert not prompts[-1] & prompts[-2]
+        assert line["rows"] + line["reward_held_out"] == 8 * len(rounds)
+        folder = found.folder / "rewards" / f"round-{round:04d}"
+        rate = RewardModel.load(str(folder), settings=Model()).score
+        a, b = rate([row.query.a for row in held]), rate([row.query.b for row in held])
+        right = [(x > y) == (row.p > 0.5) for x, y, row in zip(a, b, held, strict=True)]
+        assert line["reward_accuracy"] == pytest.approx(fmean(right))
+    assert prompts[:2] == prompts[2:] and all(prompts)
+
+
+def test_what_a_run_tells_itself_is_learned_from_and_measures_nothing(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it teach about the prompts that measure."""
+    learned = taught(monkeypatch)
+    settings = {
+        "reward.holdout": 0.5,
+        "rounds": 1,
+        "explore.rule": {"name": "largest_cluster", "confidence": 0.0},
+        "explore.clusters": "exact",
+    }
+    found = made("rlp_spg", model, tmp_path / "run", settings, oracle=likes_short)
+    asked, asserted = answers(found, 1), answers(found, 3)
+    (first, again), names = learned, {row.query.id for row in learned[0]}
+    held = {row.query.prompt.id for row in asked if row.query.id not in names}
+    ours = [row for row in asserted if row.query.prompt.id not in held]
+    assert len(ours) < len(asserted)
+    assert [row.query.id for row in again] == [row.query.id for row in (*first, *ours)]
+    assert found.metrics[3]["reward_held_out"] == found.metrics[1]["reward_held_out"] == len(held)
+
+
+def test_a_new_reward_model_may_learn_from_the_latest_answers_alone(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned, settings = taught(monkeypatch), {"rounds": 1, "reward.data": "latest"}
+    found = made("iterated_rlhf", model, tmp_path / "run", settings, oracle=likes_short)
+    assert learned == [answers(found, 1), answers(found, 3)]
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "share"), [("mean", 4.5 / 5), ("first", 4 / 5), ("min", 3.5 / 5)]
+)
+def test_a_rewards_accuracy_is_that_of_the_score_that_is_climbed(
+    aggregate: Aggregate, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over held-out answers that decide; a margin of 0 is a guess. The texts are the heads' say."""
+    told = {
+        ("3 1", "1 1"): 1.0,  # a is better by mean and first, as good by min
+        ("2 2", "3 0"): 0.8,  # by mean and min
+        ("3 1", "0 4"): 0.9,  # by first and min, as good by mean
+        ("5 0", "1 1"): 0.7,  # by mean and first
+        ("0 5", "4 6"): 0.2,  # b by all
+        ("9 9", "1 1"): 0.5,
+    }
+    prompt = Prompt(text="p")
+    said = lambda text: Response(prompt=prompt, text=text, tokens=(5,))
+    rows = [
+        Preference(query=Query(prompt=prompt, a=said(a), b=said(b)), p=p)
+        for (a, b), p in told.items()
+    ]
+    loaded = Loaded(small.network(), tiny.tokenizer(), torch.device("cpu"), 64)
+    judge = RewardModel.of(TransformerPolicy(loaded), heads=2, aggregate=aggregate)
+    read = lambda responses: torch.tensor([[*map(float, r.text.split())] for r in responses])
+    monkeypatch.setattr(judge, "scores", read)
+    found = measured(judge, rows)
+    assert (found["reward_accuracy"], found["reward_held_out"]) == (pytest.approx(share), 5)
 
 
 def test_scores_are_of_the_reward_model_that_gave_them(model: str, tmp_path: Path) -> None:

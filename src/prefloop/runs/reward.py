@@ -15,6 +15,7 @@ from prefloop.measure.intervals import mean_interval
 from prefloop.models.load import load_weights
 from prefloop.models.reward import RewardModel
 from prefloop.models.views import ViewEncoder
+from prefloop.oracles._heads import aggregated
 from prefloop.rng import key
 from prefloop.runs.folder import writing
 from prefloop.runs.language import language
@@ -49,7 +50,7 @@ class RewardLearning:
         self._publish(round, model)
         leg.detail = {"shift": model.shift, "gain": model.gain}
         leg.finish({"reward": model.model})
-        return leg.numbers(rows) | self._measured(model, held)
+        return leg.numbers(rows) | measured(model, held)
 
     def _leg(self, round: int, learner: RewardLearner) -> Leg:
         trained = {name or "reward": part for name, part in learner.trained.items()}
@@ -114,25 +115,28 @@ class RewardLearning:
         with writing(folder), whole.folder(folder) as part:
             model.save(part)
 
-    def _measured(self, model: RewardModel, held: Sequence[Preference]) -> dict[str, Any]:
-        """How often it ranks a held-out pair as its answer did; answers that tie say nothing."""
-        decided = [row for row in held if row.p != 0.5]
-        if not decided:
-            return {"reward_accuracy": None, "reward_held_out": 0}
-        with torch.no_grad():
-            a = model.scores([row.query.a for row in decided]).mean(1).tolist()
-            b = model.scores([row.query.b for row in decided]).mean(1).tolist()
-        right = [
-            0.5 if x == y else float((x > y) == (row.p > 0.5))
-            for row, x, y in zip(decided, a, b, strict=True)
-        ]
-        found = mean_interval(right)
-        return {
-            "reward_accuracy": found.value,
-            "reward_accuracy_low": max(0.0, found.low),
-            "reward_accuracy_high": min(1.0, found.high),
-            "reward_held_out": len(right),
-        }
+
+@torch.no_grad()
+def measured(model: RewardModel, held: Sequence[Preference]) -> dict[str, Any]:
+    """How often its score ranks a held-out pair as its answer did; ties among them say nothing."""
+    decided = [row for row in held if row.p != 0.5]
+    if not decided:
+        return {"reward_accuracy": None, "reward_held_out": 0}
+    a, b = (
+        aggregated(model.scores(side), model.aggregate).tolist()
+        for side in ([row.query.a for row in decided], [row.query.b for row in decided])
+    )
+    right = [
+        0.5 if x == y else float((x > y) == (row.p > 0.5))
+        for row, x, y in zip(decided, a, b, strict=True)
+    ]
+    found = mean_interval(right)
+    return {
+        "reward_accuracy": found.value,
+        "reward_accuracy_low": max(0.0, found.low),
+        "reward_accuracy_high": min(1.0, found.high),
+        "reward_held_out": len(right),
+    }
 
 
 def start(session: Session, round: int) -> RewardModel:
