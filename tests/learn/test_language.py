@@ -1,6 +1,7 @@
 """The preferred responses' likelihood under a reward model's trunk and a frozen vocabulary head."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from prefloop.learn.language import Language
 from prefloop.learn.terms import Turn
 from prefloop.models.reward import RewardModel
 from prefloop.models.vocabulary import Vocabulary
-from prefloop.types import Preference
+from prefloop.types import Preference, Ranking
+
+NAMES = ("pairs", "lists", "one twice", "two best")
 
 
 def turn(rows: Sequence[Row], budget: int = 10_000) -> Turn:
@@ -47,8 +50,23 @@ def by_hand(model: RewardModel, rows: Sequence[Row]) -> Tensor:
     return surprise / tokens
 
 
+def twice() -> list[Row]:
+    """Two pairs in which the same response is preferred."""
+    (first, second), p = pairs()[:2], 0.9
+    assert isinstance(first, Preference) and isinstance(second, Preference)
+    again = replace(second.query, a=first.query.a)
+    return [replace(first, p=p), replace(second, query=again, p=p)]
+
+
+def tied() -> list[Row]:
+    """A list with two best, and one with one."""
+    first, second = rankings()[:2]
+    assert isinstance(first, Ranking)
+    return [replace(first, ranks=(1.0, 2.0, 1.0, 3.0)), second]
+
+
 @pytest.mark.parametrize("budget", [1, 30, 10_000])
-@pytest.mark.parametrize("rows", [pairs(), rankings()], ids=["pairs", "lists"])
+@pytest.mark.parametrize("rows", [pairs(), rankings(), twice(), tied()], ids=NAMES)
 def test_it_is_the_mean_surprise_of_a_preferred_token(rows: Sequence[Row], budget: int) -> None:
     model, twin = reward(), reward()
     value = term(model).gradient(turn(rows, budget))

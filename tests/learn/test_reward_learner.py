@@ -385,6 +385,19 @@ class TestTerms:
         close(gradient(learner, pairs()), expected)
         assert heavy.asked == [100, 50, 25]
 
+    def test_what_views_bring_has_a_rate_of_its_own(self) -> None:
+        """Adam's first step is as long as its rate wherever there is a gradient."""
+        model, part = reward(), encoder()
+        settings = changed(lr=1e-3, views_lr=7e-3, weight_decay=0.0)
+        learner = RewardLearner(model, bradley_terry, settings, terms={"views": views(model, part)})
+        rates: dict[str, float] = {}
+        before = {name: weights(module) for name, module in learner.trained.items()}
+        next(learner.steps(pairs(), WHOLE))
+        for name, module in learner.trained.items():
+            moved = [(after - before[name][key]).abs() for key, after in weights(module).items()]
+            rates[name] = max(float(step.max()) for step in moved)
+        assert rates == pytest.approx({"": 1e-3, "views": 7e-3}, rel=1e-3)
+
     def test_views_are_others_in_another_round(self) -> None:
         """Of the same samples, step for step."""
         drawn = {}
