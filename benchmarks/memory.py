@@ -18,12 +18,13 @@ from rounds import BETA, Samples, World, gradient_round, random, settings_of
 from prefloop.config import Credit, Model
 from prefloop.learn.learner import Learner
 from prefloop.losses.ppo import ppo
+from prefloop.models.critic import ValueHead
 from prefloop.models.load import load
 from prefloop.models.references import adapters_off, resident
 from prefloop.models.reward import RewardModel
 from prefloop.models.transformer import TransformerPolicy
 
-KINDS = {"separate": "none", "shared": "lora"}
+KINDS = {"separate": "none", "critic on the policy": "none", "shared": "lora"}
 """where policy, reference, reward model and critic live → `model.adapter`"""
 
 
@@ -44,13 +45,17 @@ def measured(kind: str, allocator: str, folder: Path) -> tuple[float, float]:
 
 
 def ppo_world(kind: str, samples: Samples, tokens: int = 1024) -> World:
-    """PPO with a reward model and a critic that begins as it, in full or on one backbone."""
+    """PPO with a reward model, in full or on one backbone with the others.
+
+    The critic begins as the reward model, or is a head on the policy's own states.
+    """
     model = Model(path=str(samples.folder), device="cpu", adapter=KINDS[kind])
     policy = TransformerPolicy(load(model), tokens=tokens)
     reference = adapters_off if kind == "shared" else resident(policy)
     reward = RewardModel.of(policy)
     settings = settings_of(len(samples.responses) // 2, 1).model_copy(update={"tokens": tokens})
-    learner = Learner(policy, ppo, settings, critic=reward.critic())
+    critic = ValueHead(policy) if kind == "critic on the policy" else reward.critic()
+    learner = Learner(policy, ppo, settings, critic=critic)
     credit = Credit(beta=BETA)
     return World(learner=learner, reference=reference, scores=reward.score, credit=credit)
 

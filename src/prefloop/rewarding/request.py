@@ -15,6 +15,8 @@ RUNS_ONLY = (
     *("init_from", "data", "retrainings"),
 )
 PAIR_IGNORES = ("loss", "heads", "anchor", "aggregate")
+ON_FEATURES = ("loss", "heads", "holdout")
+"""all of reward.* that a head on features reads"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ class Request:
                 f"{self.backbone} gives features of one response, and a pair model reads two; "
                 "give a causal language model as --backbone"
             )
+        if self.is_on_features:
+            self._check_features()
 
     @property
     def is_on_features(self) -> bool:
@@ -55,6 +59,32 @@ class Request:
         return named and not Path(self.backbone).exists()
 
     @property
+    def is_of_attributes(self) -> bool:
+        """Is it heads on features that learn from ratings, an attribute each?"""
+        return self.is_on_features and self.config.reward.loss.name == "regression"
+
+    @property
     def config(self) -> Config:
         """The settings, over what suits a single file: HH's dialogues are often too long."""
         return Config().override({"model.path": self.backbone, **self.settings})
+
+    def _check_features(self) -> None:
+        for name in self.settings:
+            section, _, key = name.partition(".")
+            if section == "reward" and key.partition(".")[0] not in ON_FEATURES:
+                raise ConfigError(
+                    f"{name} has no part in a head on features, which is solved for; leave it out, "
+                    "or give a causal language model as --backbone"
+                )
+        reward = self.config.reward
+        if reward.loss.options or reward.loss.name not in ("bradley_terry", "regression"):
+            raise ConfigError(
+                "a head on features learns by reward.loss=bradley_terry from preferences or by "
+                f"regression from ratings, without options, got {reward.loss.name} with "
+                f"{reward.loss.options or 'none'}; give a causal language model as --backbone"
+            )
+        if reward.heads > 1 and not self.is_of_attributes:
+            raise ConfigError(
+                f"several heads on features are attributes, got reward.heads={reward.heads} for "
+                "preferences; set reward.loss=regression, or reward.heads=1"
+            )

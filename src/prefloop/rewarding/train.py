@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -40,33 +40,48 @@ def train(request: Request, out: Path, told: Told = lambda done, total: None) ->
 
     It appears under its name when all is there. ValueError where something is there already.
     """
-    if out.exists():
-        raise ValueError(f"{out} is there already; remove it, or write to another folder")
+    check_free(out)
     config = request.config
     settle_threads(config.model.threads)
     rows = read(request.source, config.data.limit)
     fitted, held = split(rows, config.reward.holdout, config.seed)
-    part = out.with_name(out.name + ".part")
-    begun = monotonic()
-    shutil.rmtree(part, ignore_errors=True)
-    with writing(part):
-        part.mkdir(parents=True)
+    begun, part = monotonic(), partial_folder(out)
     report = {"kind": request.kind, **_fit(request, fitted, part, told)}
     found = _measured(request, part, held)
     report |= {
         "source": request.source,
         "backbone": request.backbone,
-        "prompts": _prompts(fitted),
-        "prompts_held_out": _prompts(held),
+        "prompts": prompts(fitted),
+        "prompts_held_out": prompts(held),
         "seconds": monotonic() - begun,
         "settings": {"seed": config.seed, "reward": config.reward.model_dump(mode="json")},
         "versions": versions(),
         "held_out": found.json if found else None,
     }
+    settle(part, out, report)
+    return Trained(folder=out, report=report, held_out=found)
+
+
+def check_free(out: Path) -> None:
+    """ValueError where something is there already."""
+    if out.exists():
+        raise ValueError(f"{out} is there already; remove it, or write to another folder")
+
+
+def partial_folder(out: Path) -> Path:
+    """An empty folder beside `out`, for what is not all there yet."""
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    with writing(part):
+        part.mkdir(parents=True)
+    return part
+
+
+def settle(part: Path, out: Path, report: Mapping[str, Any]) -> None:
+    """The report beside what was trained, and the folder under its name."""
     with writing(out):
         (part / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         part.rename(out)
-    return Trained(folder=out, report=report, held_out=found)
 
 
 def split(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
@@ -76,7 +91,7 @@ def split(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list
     if not says_something(fitted):
         raise ConfigError(
             f"none of {len(fitted)} rows to learn from says what is better: all are ties, or all "
-            "ratings of an objective are the same, or reward.holdout leaves none"
+            "ratings of an objective are the same, or what is held out leaves none"
         )
     return fitted, [row for row, out in zip(rows, held, strict=True) if out]
 
@@ -98,6 +113,11 @@ def scorer_part(request: Request, folder: Path) -> dict[str, Any]:
 
 
 def _fit(request: Request, rows: Sequence[Row], folder: Path, told: Told) -> dict[str, Any]:
+    if request.is_of_attributes:
+        from prefloop.rewarding import attributes
+
+        count, seed = request.config.reward.heads, request.config.seed
+        return attributes.train(rows, request.backbone, count, folder, seed)
     if request.is_on_features:
         from prefloop.rewarding import heads
 
@@ -112,21 +132,27 @@ def _fit(request: Request, rows: Sequence[Row], folder: Path, told: Told) -> dic
 
 
 def _measured(request: Request, folder: Path, held: Sequence[Row]) -> Evaluation | None:
-    """Through the folder, as anyone will read it; None where no decided pair has a score."""
-    pairs = comparisons(held)
-    if all(pair.p == 0.5 for pair in pairs):
-        return None
     part = scorer_part(request, folder)
     options = {key: value for key, value in part.items() if key != "name"}
     if not request.is_on_features:
         model = request.config.model
         options |= {"device": model.device, "max_tokens": model.max_tokens}
+    return measured(part["name"], options, comparisons(held))
+
+
+def measured(
+    name: str, options: Mapping[str, Any], held: Sequence[Preference]
+) -> Evaluation | None:
+    """Through the folder, as anyone will read it; None where no decided pair has a score."""
+    if all(pair.p == 0.5 for pair in held):
+        return None
     try:
-        return evaluate(plugins.build("oracles", part["name"], options), pairs)
+        return evaluate(plugins.build("oracles", name, options), held)
     except OracleError as error:
         log.warning("the model is there, but not measured: %s", error)
         return None
 
 
-def _prompts(rows: Sequence[Row]) -> int:
+def prompts(rows: Sequence[Row]) -> int:
+    """How many there are."""
     return len({responses_of(row)[0].prompt.id for row in rows})
