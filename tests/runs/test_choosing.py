@@ -1,5 +1,6 @@
 """Two of a prompt's candidates become a question only where they differ."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,30 @@ def test_prompts_of_most_entropy_get_the_labels_and_keep_their_order(
         surprise.setdefault(int(r.id.split(".")[1]), []).append(-r.logp)
     ranked = sorted(surprise, key=lambda place: -sum(surprise[place]) / len(surprise[place]))
     assert [int(q.a.id.split(".")[1]) for q in asked] == sorted(ranked[:3])
+
+
+def test_clusters_are_of_all_candidates_repeats_included(model: str, tmp_path: Path) -> None:
+    """Of texts that are all different none would be said by a third of six."""
+    settings = {
+        "explore.rule": {"name": "largest_cluster", "confidence": 1 / 3},
+        "explore.clusters": "exact",
+        "sample.sources": {"policy": 6},
+        "sample.max_new_tokens": 1,
+        "sample.top_p": 0.5,
+    }
+    small.small_run(model, tmp_path / "run", {**ONE, **settings})
+    ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
+    drawn, asked = ledger.responses(1, "train"), ledger.queries(1)
+    ledger.close()
+    said: dict[str, Counter[str]] = {}
+    for response in drawn:
+        said.setdefault(response.prompt.text, Counter())[response.text] += 1
+    agreed = {name for name, texts in said.items() if 2 <= max(texts.values()) < 6}
+    assert {q.prompt.text for q in asked} == agreed
+    for query in asked:
+        texts = said[query.prompt.text]
+        assert texts[query.a.text] == max(texts.values())
+    assert any(len(said[name]) > 3 for name in agreed), "the world shows no trap"
 
 
 def test_apl_asks_about_the_widest_gap_of_implicit_rewards(model: str, tmp_path: Path) -> None:
