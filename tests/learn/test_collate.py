@@ -1,18 +1,20 @@
 """Rows to trees, trees to micro-batches, and back to a loss's argument."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefloop.batches import PairLogps, PointLogps
+from prefloop.batches import ListScores, PairLogps, PairScores, PointLogps
 from prefloop.learn.collate import Tree, micro_batches, trees
 from prefloop.learn.facts import Facts
 from prefloop.learn.families import About, batch, family
 from prefloop.learn.values import Logps
 from prefloop.losses.dpo import dpo
 from prefloop.losses.sft import sft
-from prefloop.types import Preference, Prompt, Query, Response
+from prefloop.types import Preference, Prompt, Query, Ranking, Response, Source
 
 
 def response(prompt: int, name: str, size: int = 2, **fields: object) -> Response:
@@ -57,6 +59,48 @@ def test_a_pairs_columns_follow_the_rows_not_the_responses_order() -> None:
     assert y.ref_a.tolist() == [-30.0, -10.0] and y.ref_b.tolist() == [-10.0, -20.0]
     assert y.p.tolist() == [0.25, 0.75]
     assert y.len_a.tolist() == [2.0, 2.0] and y.len_b.tolist() == [5.0, 5.0]
+
+
+def test_a_pair_is_on_policy_where_both_responses_are_the_policys() -> None:
+    sources: list[tuple[Source, Source]] = [
+        ("policy", "policy"),
+        ("policy", "reference"),
+        ("reference", "policy"),
+        ("dataset", "dataset"),
+    ]
+    rows = []
+    for i, (first, second) in enumerate(sources):
+        a, b = response(i, f"a{i}", source=first), response(i, f"b{i}", source=second)
+        rows.append(Preference(query=Query(prompt=a.prompt, a=a, b=b), p=1.0))
+    names = [r.id for row in rows for r in (row.query.a, row.query.b)]
+    logps = Logps(values=torch.zeros(8), place={name: i for i, name in enumerate(names)})
+    facts = Facts(ref=dict.fromkeys(names, 0.0))
+    y = batch(PairLogps, rows, logps, facts, About.of(rows, PairLogps))
+    assert y.on_policy.tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("last", [0.0, None])
+def test_strengths_are_told_where_every_answer_has_one(last: float | None) -> None:
+    """Of two heads, head after head. None of them is made up where one is missing."""
+    rows = [replace(pair(1, "a", "b"), strength=3.0), replace(pair(2, "c", "d"), strength=last)]
+    scores = Logps(values=torch.zeros(4, 2), place={name: i for i, name in enumerate("abcd")})
+    found = batch(PairScores, rows, scores, Facts(ref={}), About.of(rows, PairScores, 2))
+    told = None if found.strength is None else found.strength.tolist()
+    assert told == (None if last is None else [3.0, 0.0, 3.0, 0.0])
+
+
+def test_a_ranking_is_a_list_of_its_own_to_every_head() -> None:
+    two, three = ([response(i, name) for name in names] for i, names in enumerate(("ab", "cde")))
+    rows = [
+        Ranking(responses=(*two,), ranks=(2.0, 1.0)),
+        Ranking(responses=(*three,), ranks=(3.0, 1.0, 1.0)),
+    ]
+    values = torch.arange(10.0).view(5, 2)
+    scores = Logps(values=values, place={name: i for i, name in enumerate("abcde")})
+    found = batch(ListScores, rows, scores, Facts(ref={}), About.of(rows, ListScores, 2))
+    assert found.list.tolist() == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
+    assert found.score.tolist() == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
+    assert found.rank.tolist() == 2 * [2, 1, 3, 1, 1]
 
 
 def test_points_of_a_pair_are_desirable_where_they_won_and_a_tie_has_two_winners() -> None:
