@@ -59,6 +59,57 @@ def reward_train(
         say(console)(f"in {out}")
 
 
+@reward.command(name="gate")
+def reward_gate(
+    attributes: Annotated[
+        str,
+        typer.Argument(
+            help="a folder of reward train reward.loss=regression reward.heads=K: K attributes"
+        ),
+    ],
+    on: Annotated[
+        str, typer.Option("--on", help="labels: a preference file, or a run folder with answers")
+    ],
+    settings: Settings = None,
+    verbosity: Annotated[
+        int | None,
+        typer.Option(
+            help="the attribute, counted from 0, that says how long-winded a response is: what "
+            "goes with it is taken off all others"
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="the folder to write")] = Path("gated"),
+) -> None:
+    """Weigh several attributes by what the prompt asks for, so that they explain preferences.
+
+    The heads stay as they are; a small network learns from the prompt how much each counts. The
+    folder holds both. Settings are gate.*, seed, data.limit, data.overflow, model.device,
+    model.max_tokens and model.threads.
+
+    [dim]prefloop reward train --from ratings.jsonl --backbone minilm --out rewards/attributes
+    reward.loss=regression reward.heads=4[/]
+
+    [dim]prefloop reward gate rewards/attributes --on pairs.jsonl --verbosity 3
+    --out rewards/gated[/]
+    """
+    with Errors() as console:
+        from rich.progress import Progress
+
+        from prefloop.config import assignments
+        from prefloop.rewarding.gate import gate
+        from prefloop.rewarding.gate_sheets import gate_sheets
+        from prefloop.rewarding.gating import GateRequest
+
+        said = assignments(settings or [])
+        request = GateRequest(attributes=attributes, source=on, verbosity=verbosity, settings=said)
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task("steps", total=None)
+            done = gate(request, out, lambda i, n: bar.update(task, completed=i, total=n))
+        for sheet in gate_sheets(done):
+            console.print(sheet.console())
+        say(console)(f"in {out}")
+
+
 @reward.command(name="evaluate")
 def reward_evaluate(
     scorer: Annotated[

@@ -26,6 +26,8 @@ def of_folder(folder: Path) -> tuple[str, dict[str, Any]]:
     """(part, options) that read it; of a run, its last reward model."""
     kept = sorted((folder / "rewards").glob("round-*"))
     folder = kept[-1] if kept else folder
+    if (folder / "gate.json").exists():
+        return "gated", {"path": str(folder)}
     if (folder / "head.json").exists():
         return "feature_head", {"path": str(folder)}
     try:
