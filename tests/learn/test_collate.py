@@ -7,11 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefloop.batches import ListScores, PairLogps, PairScores, PointLogps
+from prefloop.batches import ListScores, PairLogps, PairScores, PointLogps, TokenLogps
 from prefloop.learn.collate import Tree, micro_batches, trees
+from prefloop.learn.credit import Advantages
 from prefloop.learn.facts import Facts
 from prefloop.learn.families import About, batch, family
-from prefloop.learn.values import Logps
+from prefloop.learn.values import Logps, TokenValues
 from prefloop.losses.dpo import dpo
 from prefloop.losses.sft import sft
 from prefloop.types import Preference, Prompt, Query, Ranking, Response, Source
@@ -101,6 +102,28 @@ def test_a_ranking_is_a_list_of_its_own_to_every_head() -> None:
     assert found.list.tolist() == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
     assert found.score.tolist() == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
     assert found.rank.tolist() == 2 * [2, 1, 3, 1, 1]
+
+
+def test_columns_of_tokens_follow_the_rows_each_under_its_own_name() -> None:
+    rows = [response(1, "b", 1), response(1, "a", 2)]
+    said = TokenValues.beside(
+        rows[::-1], torch.tensor([-1.0, -2, -3]), torch.tensor([10.0, 20, 30])
+    )
+    columns = lambda *at: {
+        name: torch.tensor([start + 100.0 * place for place in at])
+        for start, name in enumerate(("old", "advantage", "value", "returns"))
+    }
+    worth = {"a": Advantages(**columns(1, 2)), "b": Advantages(**columns(3))}
+    facts = Facts(ref={}, credit=worth)
+    y = batch(TokenLogps, rows, said, facts, About.of(rows, TokenLogps))
+    assert y.y.tolist() == [-3, -1, -2]
+    assert y.value.tolist() == [30, 10, 20]
+    assert y.old.tolist() == [300, 100, 200]
+    assert y.advantage.tolist() == [301, 101, 201]
+    assert y.old_value.tolist() == [302, 102, 202]
+    assert y.returns.tolist() == [303, 103, 203]
+    assert y.response.tolist() == [0, 1, 1]
+    assert y.mean_length.item() == 1.5
 
 
 def test_points_of_a_pair_are_desirable_where_they_won_and_a_tie_has_two_winners() -> None:

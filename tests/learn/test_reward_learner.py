@@ -1,7 +1,7 @@
 """A reward model learns what its rows and terms say, whatever the budget, however interrupted."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -397,6 +397,13 @@ class TestTerms:
             moved = [(after - before[name][key]).abs() for key, after in weights(module).items()]
             rates[name] = max(float(step.max()) for step in moved)
         assert rates == pytest.approx({"": 1e-3, "views": 7e-3}, rel=1e-3)
+
+    def test_views_are_of_prompts_with_two_samples_and_of_two_prompts_at_least(self) -> None:
+        two, alone = groups(count=4, each=2), groups(count=4, each=1)
+        found = replace(views(reward()), groups=[*alone[:2], *two[2:]])
+        assert {a.prompt.text for a, _ in found.pairs(0)} == {"2", "3"}
+        with pytest.raises(ValueError, match="at least 2 prompts with 2 samples each, got 1"):
+            replace(views(reward()), groups=[*alone[:3], two[3]])
 
     def test_views_are_others_in_another_round(self) -> None:
         """Of the same samples, step for step."""

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -22,12 +23,14 @@ from prefloop.models.reward import Aggregate, RewardModel
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.runs import Given, Result, run, summary
 from prefloop.runs.open import phases_of
+from prefloop.runs.require_reward import require_reward
 from prefloop.runs.reward import measured
 from prefloop.store.ledger import Ledger
 from prefloop.types import Missing, Preference, Prompt, Query, Response
 
 ME = "test_reward_recipes"
 COMPLETIONS = [{"prompt": p, "completion": " seen"} for p in small.PROMPTS]
+FILED = {"data.completions": "texts.jsonl"}
 SETTINGS: dict[str, Any] = {
     key: small.SETTINGS[key]
     for key in small.SETTINGS
@@ -422,6 +425,13 @@ def test_a_file_to_be_replayed_is_not_imitated_first() -> None:
         ("ppo", {"credit.estimator": "mean"}, "has a critic.*set gae"),
         ("rloo", {"sample.sources": {"policy": 1}}, "set at least 2"),
         ("rloo", {"learn.data": "all"}, "set latest, all and 0"),
+        ("rloo", {"learn.rows": "best"}, "set latest, all and 0"),
+        ("rloo", {"learn.replay": 0.2, **FILED}, "set latest, all and 0"),
+        ("rloo", {"credit.estimator": "gae"}, "has no critic.*set leave_one_out, mean or none"),
+        ("ppo", {"sample.sources": {"policy": 1, "reference": 1}}, "policy's own samples alone"),
+        ("raft", {"learn.replay": 0.2, "learn.bonus": "sft", **FILED}, "no samples beside it"),
+        ("online_dpo", {"learn.replay": 0.2, **FILED}, "learns from pairs"),
+        ("online_dpo", {"learn.loss": "sft", "learn.rows": "best"}, "needs a score of every sampl"),
         ("online_dpo", {"explore.scorer": "learned"}, "no phase before 'online' trains one"),
         ("raft", {"learn.replay": 0.2}, "needs data.completions"),
         ("ppo", {"learn.loss": "dpo"}, "asks nobody"),
@@ -452,6 +462,15 @@ def test_what_cannot_be_is_refused_before_anything_is_loaded(
     with pytest.raises(ConfigError, match=message):
         made(recipe, "no-such-model", tmp_path / "run", settings, oracle=likes_short)
     assert not (tmp_path / "run").exists()
+
+
+def test_views_of_one_sample_a_prompt_are_refused() -> None:
+    """A recipe of the user's own may draw as it likes."""
+    *before, again, _ = phases_of(parse({"recipe": "rlp_uml"}))
+    few = replace(again, config=again.config.override({"sample.sources": {"policy": 1}}))
+    require_reward(again, before, {})
+    with pytest.raises(ConfigError, match=r"compares two of the policy's samples .*got .*1"):
+        require_reward(few, before, {})
 
 
 def test_answers_that_all_tie_are_refused(model: str, tmp_path: Path) -> None:
