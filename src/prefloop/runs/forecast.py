@@ -1,6 +1,6 @@
 """A dry run: what would be sampled, asked and trained, how long, how much memory and disk."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -12,6 +12,7 @@ from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import stream
 from prefloop.runs.data import Data, Given
 from prefloop.runs.data import load as load_data
+from prefloop.runs.footprint import Amounts, disk_gb, memory_gb, rows
 from prefloop.runs.open import phases_of
 from prefloop.runs.require import require
 from prefloop.runs.sample import sampling
@@ -19,6 +20,7 @@ from prefloop.runs.unread import unread
 from prefloop.store.text import Encoder
 
 PROBE = 8  # prompts sampled and learned from, to see how fast this machine is
+MEMORY = "the models that a phase needs, gradients, moments, activations"
 
 
 def forecast(
@@ -46,10 +48,10 @@ def forecast(
         first = data.items[0].responses[0]
         yield "first example:\n" + encoder.show(first.prompt, first.tokens)
     speed = _speed(loaded, data, final)
-    for phase in phases:
-        yield from _phase(phase, data, speed)
-    yield _memory(loaded, final)
-    yield _disk(loaded, final, phases)
+    for i in range(len(phases)):
+        yield from _phase(phases[: i + 1], data, speed)
+    yield f"memory    about {memory_gb(loaded, phases):.2f} GB: {MEMORY}"
+    yield _disk(loaded, final)
     yield f"speed     probed on {PROBE} prompts with {threads} threads; oracle time is not included"
 
 
@@ -57,27 +59,29 @@ def _counts(data: Data) -> str:
     return ", ".join(f"{number} {what}" for what, number in data.counts.items())
 
 
-def _phase(phase: Phase, data: Data, speed: tuple[float, float]) -> Iterator[str]:
-    sample = phase.config.sample
+def _phase(phases: Sequence[Phase], data: Data, speed: tuple[float, float]) -> Iterator[str]:
+    """Of the last of these phases; what it learns from may have been asked in those before."""
+    phase, amounts, count = phases[-1], Amounts.of(phases[-1], data), rows(phases, data)
     learn: Training = phase.config.reward if phase.learns == "reward" else phase.config.learn
-    ready = "dataset" in sample.sources
-    pool = len(data.items if ready else data.prompts)
-    prompts = min(pool, sample.prompts or pool)
-    drawn = 0 if ready else prompts * sum(sample.sources.values())
-    asked = min(prompts, phase.config.ask.labels or prompts) if phase.asks else 0
-    rows = asked or drawn or prompts
-    steps = -(-rows // learn.batch) * learn.epochs
-    seconds = drawn * speed[0] + rows * learn.epochs * speed[1]
+    steps = -(-count // learn.batch) * learn.epochs
+    seen = count * learn.epochs + (steps * phase.config.reward.views_batch if _views(phase) else 0)
+    seconds = amounts.drawn * speed[0] + seen * speed[1]
     seconds += 2 * phase.config.measure.prompts * speed[0] / phase.config.measure.every
+    sources = dict(phase.config.sample.sources)
     yield f"phase     {phase.name}: {phase.rounds} rounds; each round"
-    yield f"  sample  {prompts} prompts × {dict(sample.sources)}: {drawn} responses to draw"
-    if asked:
+    yield f"  sample  {amounts.prompts} prompts × {sources}: {amounts.drawn} responses to draw"
+    if amounts.asked:
         oracle = phase.config.ask.oracle.name if phase.config.ask.oracle else "yours"
+        whole = amounts.asked * phase.rounds
         yield f"  choose  {phase.config.explore.rule.name}"
-        yield f"  ask     {asked} labels of {oracle}; {asked * phase.rounds} in all"
+        yield f"  ask     {amounts.asked} labels of {oracle}; {whole} in all"
     yield f"  learn   {steps} steps of {_lowers(phase)}, {learn.batch} rows each, lr {learn.lr:g}"
-    whole = _duration(seconds * phase.rounds)
-    yield f"  time    about {_duration(seconds)} a round, {whole} in all"
+    whole_time = _duration(seconds * phase.rounds)
+    yield f"  time    about {_duration(seconds)} a round, {whole_time} in all"
+
+
+def _views(phase: Phase) -> bool:
+    return phase.learns == "reward" and phase.config.reward.views is not None
 
 
 def _lowers(phase: Phase) -> str:
@@ -107,29 +111,10 @@ def _speed(loaded: Loaded, data: Data, config: Config) -> tuple[float, float]:
     return draw, (perf_counter() - began) / max(1, len(drawn))
 
 
-def _memory(loaded: Loaded, config: Config) -> str:
-    """Weights, gradients, Adam's moments, the reference and the logits of a micro-batch."""
-    parameters = list(loaded.model.parameters())
-    held = sum(p.numel() * p.element_size() for p in parameters)
-    trained = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
-    copies = int(config.model.adapter == "none" and config.learn.resident)
-    text = loaded.model.config.get_text_config()
-    width = text.hidden_size * text.num_hidden_layers * 16
-    active = config.learn.tokens * width * (0.2 if config.model.gradient_checkpointing else 1) * 2
-    total = held * (1 + copies) + 3 * trained + active
-    return (
-        f"memory    about {total / 1e9:.2f} GB: weights, gradients, moments, reference, activations"
-    )
-
-
-def _disk(loaded: Loaded, config: Config, phases: list[Phase]) -> str:
-    trained = [p for p in loaded.model.parameters() if p.requires_grad]
-    checkpoint = 3 * sum(p.numel() * p.element_size() for p in trained)
-    whole = sum(p.numel() * p.element_size() for p in loaded.model.parameters())
-    total = checkpoint * (config.checkpoint.keep + 2) + 2 * whole
-    limit = config.checkpoint.disk_gb
-    over = f" — above checkpoint.disk_gb={limit:g}" if limit and total > limit * 1e9 else ""
-    return f"disk      about {total / 1e9:.2f} GB: checkpoints, two policies{over}; and the ledger"
+def _disk(loaded: Loaded, config: Config) -> str:
+    total, limit = disk_gb(loaded, config), config.checkpoint.disk_gb
+    over = f" — above checkpoint.disk_gb={limit:g}" if limit and total > limit else ""
+    return f"disk      about {total:.2f} GB: checkpoints, two policies{over}; and the ledger"
 
 
 def _duration(seconds: float) -> str:
