@@ -68,7 +68,7 @@ def _held(loaded: Loaded, phases: Sequence[Phase]) -> float:
     others = (reference + reward + critic) * (held if in_full else trained)
     learning = 3 * trained * (1 + critic)
     text = loaded.model.config.get_text_config()
-    width = text.hidden_size * text.num_hidden_layers * 16
+    width: int = text.hidden_size * text.num_hidden_layers * 16
     kept = 0.2 if config.model.gradient_checkpointing else 1.0
     settings = config.reward if phase.learns == "reward" else config.learn
     return held + others + learning + settings.tokens * width * kept * 2 * (1 + critic)
@@ -81,6 +81,5 @@ def _has_own_critic(phase: Phase) -> bool:
 
 def _bytes(loaded: Loaded) -> tuple[int, int]:
     """Of all weights, and of those that are trained."""
-    every = list(loaded.model.parameters())
-    count = lambda some: sum(p.numel() * p.element_size() for p in some)
-    return count(every), count(p for p in every if p.requires_grad)
+    every = [(p.numel() * p.element_size(), p.requires_grad) for p in loaded.model.parameters()]
+    return sum(size for size, _ in every), sum(size for size, trained in every if trained)
