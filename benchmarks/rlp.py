@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,10 @@ def known(value: float | None) -> float:
 
 
 def interval(values: Iterable[float]) -> str:
-    """The mean and its 95 % interval."""
+    """The mean and its 95 % interval, which one seed alone has none of."""
     found = mean_interval([*values])
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    spread = f" ({found.low:.3f} to {found.high:.3f})" if isfinite(found.low) else ""
+    return f"{found.value:.3f}{spread}"
 
 
 if __name__ == "__main__":

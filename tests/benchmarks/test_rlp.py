@@ -57,3 +57,8 @@ def test_differences_are_paired_by_seed(rlp: Any) -> None:
     assert cells["gold at KL 9.00"][0].startswith("3.000 ")
     assert cells["difference to PPO"][1].startswith("4.500 ")  # the mean of 6 − 3 and 9 − 3
     assert cells["KL at the end"][1].startswith("16.000 ")
+
+
+def test_one_seed_has_no_interval(rlp: Any) -> None:
+    assert rlp.interval([0.5]) == "0.500"
+    assert rlp.interval([0.5, 0.5]) == "0.500 (0.500 to 0.500)"
