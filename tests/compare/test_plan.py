@@ -111,6 +111,17 @@ class TestLabels:
         with pytest.raises(ConfigError, match="has 0 phases that ask"):
             rounds_for(config(recipe, **{"data.preferences": "x", "data.completions": "x"}), 100)
 
+    @pytest.mark.parametrize("recipe", ["ppo", "raft", "rso", "rlp_spg", "rlp_uml"])
+    def test_a_reward_model_gets_them_all_at_once_and_what_it_says_is_no_label(
+        self, recipe: str
+    ) -> None:
+        """The rounds that climb it stay as many as they are."""
+        assert rounds_for(config(recipe, rounds=3), 100) == {"ask.labels": 100}
+
+    def test_a_recipe_that_asks_in_two_phases_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="iterated_rlhf has 2 phases that ask for labels"):
+            rounds_for(config("iterated_rlhf"), 100)
+
     def test_a_phase_that_reads_a_file_is_not_counted(self) -> None:
         found = rounds_for(config("hybrid", **{"data.preferences": "x"}), 256)
         assert found["rounds"] * found["sample.prompts"] == 256

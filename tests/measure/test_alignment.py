@@ -14,6 +14,7 @@ from prefloop.measure.alignment import (
     fluency,
     positive,
     reward,
+    same_order,
 )
 from prefloop.types import Response
 
@@ -110,3 +111,18 @@ class TestAgreement:
 
     def test_of_fewer_than_two_labels_is_not_known(self) -> None:
         assert agreement([1.0, 2.0], [1.0, 0.5]) == {}
+
+
+class TestSameOrder:
+    """A proxy and gold on two samples of each prompt."""
+
+    def test_is_the_share_of_prompts_on_which_they_agree_where_gold_has_an_opinion(self) -> None:
+        """Right, right, wrong, a proxy's tie, and a tie of gold that nobody counts."""
+        proxy, other = [2.0, 0.0, 2.0, 1.0, 5.0], [1.0, 3.0, 1.0, 1.0, 1.0]
+        gold, gold_other = [0.9, 0.1, 0.1, 0.7, 0.5], [0.2, 0.2, 0.2, 0.2, 0.5]
+        found = same_order(proxy, other, gold, gold_other)
+        assert found["proxy_accuracy"] == (1 + 1 + 0 + 0.5) / 4
+        assert 0 <= found["proxy_accuracy_low"] < 0.625 < found["proxy_accuracy_high"] <= 1
+
+    def test_of_fewer_than_two_decided_prompts_is_not_known(self) -> None:
+        assert same_order([1.0, 2.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]) == {}

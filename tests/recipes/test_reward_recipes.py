@@ -399,6 +399,26 @@ def test_imitation_comes_first_where_there_is_a_file_and_moves_pi0(
     assert lines[2]["kl"] == pytest.approx(0, abs=1e-5)
 
 
+def test_imitation_may_go_farther_than_the_limit_of_the_climb(model: str, tmp_path: Path) -> None:
+    """It becomes π₀, from which KL is measured."""
+    data = Given(prompts=small.PROMPTS, eval_prompts=small.HELD, completions=COMPLETIONS)
+    settings = {"data.completions": "given", "rounds": 1, "learn.loss": "ppo", "limits.kl": 0.01}
+    found = made("ppo", model, tmp_path / "run", settings, data=data, oracle=likes_short)
+    assert [line["phase"] for line in found.metrics] == ["sft", "sft", "reward", "policy"]
+    assert found.metrics[1]["kl"] > 0.01 < found.metrics[3]["kl"]
+    assert found.status == "limit"
+
+
+def test_a_climb_learns_from_its_own_rounds_and_not_from_what_its_reward_was_asked(
+    model: str, tmp_path: Path
+) -> None:
+    """The best of three samples to each of eight prompts, of one round and of two."""
+    settings = {"learn.data": "all", "sample.sources": {"policy": 3}, "learn.epochs": 1}
+    lines = made("raft", model, tmp_path / "run", settings, oracle=likes_short).metrics
+    assert [line["phase"] for line in lines[1:]] == ["reward", "policy", "policy"]
+    assert [line["rows"] for line in lines[1:]] == [8, 8, 16]
+
+
 def test_replay_mixes_the_file_in(model: str, tmp_path: Path) -> None:
     data = Given(prompts=small.PROMPTS, eval_prompts=small.HELD, completions=COMPLETIONS)
     settings = {

@@ -263,6 +263,24 @@ def test_the_best_round_is_golds_then_the_proxys_then_that_of_agreement() -> Non
     assert best_round([line(0), line(1)]) is None
 
 
+def test_a_proxys_best_round_is_one_of_the_last_phase_and_golds_of_any() -> None:
+    """Another phase may have been scored by another reward model; gold is the same throughout."""
+    line = lambda round, phase, proxy, gold: {
+        "round": round,
+        "phase": phase,
+        "proxy_reward_mean": proxy,
+        "gold_reward_mean": gold,
+    }
+    lines = [
+        line(1, "policy 1", 9.0, 1.0),
+        line(2, "policy 1", 8.0, 4.0),
+        line(3, "policy 2", 2.0, 2.0),
+        line(4, "policy 2", 1.0, 3.0),
+    ]
+    assert best_round(lines) == 2
+    assert best_round([{**line, "gold_reward_mean": None} for line in lines]) == 3
+
+
 PROMISED = """
 round, labels_total, labels_missing, proxy_reward_mean, gold_reward_mean, gold_reward_std, kl,
 win_rate, win_rate_low, win_rate_high, response_length_mean, perplexity_ref, logp_chosen,
