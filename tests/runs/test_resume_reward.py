@@ -88,17 +88,3 @@ def test_a_run_killed_in_a_phase_with_a_reward_is_continued_to_the_same_end(
     accounts.same(folder, whole)
     asked = small.Clerk(book=folder.with_suffix(".asked")).asked()
     assert not accounts.twice(asked)
-
-
-def test_the_reward_model_outlives_its_round_though_the_policy_has_been_better_since(
-    model: str, tmp_path: Path
-) -> None:
-    """Without gold the best round is one that climbed, and one checkpoint is kept besides."""
-    own = {key: value for key, value in PPO.items() if key != "recipe"}
-    given: dict[str, Any] = {"recipe": "ppo", "scorer": None, "gold": None}
-    whole, folder = tmp_path / "whole", tmp_path / "run"
-    small.small_run(model, whole, own | {"rounds": 3}, **given)
-    small.small_run(model, folder, own | {"rounds": 2}, **given)
-    assert (folder / "checkpoints" / "round-0001").exists()
-    small.small_run(model, folder, own | {"rounds": 3}, **given)
-    accounts.same(folder, whole)
