@@ -398,6 +398,28 @@ class TestTerms:
             rates[name] = max(float(step.max()) for step in moved)
         assert rates == pytest.approx({"": 1e-3, "views": 7e-3}, rel=1e-3)
 
+    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+    def test_the_terms_run_in_the_steps_own_precision(self, precision: str) -> None:
+        """Every product of the trunk, of the pairs and of each term; the gradients stay float32."""
+        single = RewardModel.of(policy(), seed=1)
+        single.model.float()
+        part = encoder().float()
+        vocabulary = Vocabulary.of(policy().model.float())
+        terms = {
+            "views": views(single, part),
+            "language": Language(model=single, vocabulary=vocabulary, weight=0.3),
+        }
+        seen = []
+        layer = single.model.base_model.layers[0].mlp.down_proj
+        layer.register_forward_hook(lambda *run: seen.append(run[-1].dtype))
+        learner = RewardLearner(single, bradley_terry, changed(precision=precision), terms=terms)
+        next(learner.steps(pairs(), WHOLE))
+        assert len(seen) == 4, "pairs, language, and views twice"
+        assert {str(kind) for kind in seen} == {f"torch.{precision}"}
+        assert {p.grad.dtype for p in [*single.model.parameters(), *part.parameters()]} == {
+            torch.float32
+        }
+
     def test_views_are_of_prompts_with_two_samples_and_of_two_prompts_at_least(self) -> None:
         two, alone = groups(count=4, each=2), groups(count=4, each=1)
         found = replace(views(reward()), groups=[*alone[:2], *two[2:]])

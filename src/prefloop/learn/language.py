@@ -1,7 +1,6 @@
 """The preferred responses as language, which a reward model's backbone must not forget."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +30,6 @@ class Language:
     vocabulary: Any
     """a `models.vocabulary.Vocabulary`"""
     weight: float
-    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
     trained: Trained = field(default_factory=dict)
 
     def gradient(self, turn: Turn) -> float:
@@ -41,18 +39,16 @@ class Language:
         value = 0.0
         for forest in micro_batches(trees([r for r, _ in weights.values()]), turn.budget):
             part = [weights[r.id] for tree in forest for r in tree.responses]
-            share = self.weight / total * self._surprise(part)
+            with turn.autocast():
+                share = self.weight / total * self._surprise(part)
             share.backward()  # type: ignore[no-untyped-call]
             value += float(share.detach())
         return value
 
     def _surprise(self, part: Sequence[tuple[Response, float]]) -> Tensor:
-        with self.autocast():
-            states = self.model.predictors([r for r, _ in part])
-            tokens = [token for r, _ in part for token in r.tokens]
-            logps: Tensor = self.vocabulary.logps(
-                states, torch.tensor(tokens, device=states.device)
-            )
+        states = self.model.predictors([r for r, _ in part])
+        tokens = [token for r, _ in part for token in r.tokens]
+        logps: Tensor = self.vocabulary.logps(states, torch.tensor(tokens, device=states.device))
         each = [weight for r, weight in part for _ in r.tokens]
         return -(logps.new_tensor(each) * logps).sum()
 

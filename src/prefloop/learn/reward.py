@@ -122,5 +122,11 @@ class RewardLearner:
 
     def _also(self, rows: Sequence[Row], budget: int) -> dict[str, float]:
         """The gradients of the terms."""
-        turn = Turn(number=self.number, rows=rows, total=self.rows, budget=budget)
+        turn = Turn(
+            number=self.number,
+            rows=rows,
+            total=self.rows,
+            budget=budget,
+            autocast=self.stepper.autocast,
+        )
         return {name: term.gradient(turn) for name, term in self.terms.items()}

@@ -1,8 +1,9 @@
 """What a reward model's step lowers besides the loss on its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -21,6 +22,8 @@ class Turn:
     """rows of all steps"""
     budget: int
     """tokens of a micro-batch; never changes the gradient"""
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    """the precision of forward passes"""
 
 
 @runtime_checkable

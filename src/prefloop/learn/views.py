@@ -68,7 +68,7 @@ class Views:
         responses = [response for pair in self.pairs(turn.number) for response in pair]
         parts = _parts(responses, turn.budget)
         with torch.no_grad():
-            states = torch.cat([self.model.states(part) for part in parts])
+            states = torch.cat([self._states(part, turn) for part in parts])
         states.requires_grad_()
         value = self.weight * self._value(states, turn.number)
         value.backward()  # type: ignore[no-untyped-call]
@@ -77,9 +77,15 @@ class Views:
         at = 0
         for part in parts:
             slope = slopes[at : at + len(part)]
-            (self.model.states(part) * slope).sum().backward()
+            (self._states(part, turn) * slope).sum().backward()  # type: ignore[no-untyped-call]
             at += len(part)
         return float(value.detach())
+
+    def _states(self, part: Sequence[Response], turn: Turn) -> Tensor:
+        """What is encoded, in the encoder's precision."""
+        with turn.autocast():
+            states: Tensor = self.model.states(part)
+        return states.to(self.model.head.weight.dtype)
 
     def _value(self, states: Tensor, step: int) -> Tensor:
         device = states.device

@@ -2,7 +2,6 @@
 
 from prefloop.config import ConfigError
 from prefloop.learn.language import Language
-from prefloop.learn.learner import autocast
 from prefloop.models.reward import RewardModel, width_of
 from prefloop.models.vocabulary import Vocabulary
 from prefloop.runs.session import Session
@@ -21,8 +20,7 @@ def language(session: Session, round: int, model: RewardModel) -> Language | Non
     with session.origin(round).opened() as policy:
         vocabulary = Vocabulary.of(policy.model)
     _check_width(vocabulary.width, model.head.in_features, settings.path)
-    cast = autocast(settings.precision, model.head.weight.device)
-    return Language(model=model, vocabulary=vocabulary, weight=settings.language, autocast=cast)
+    return Language(model=model, vocabulary=vocabulary, weight=settings.language)
 
 
 def check_language(session: Session) -> None:
