@@ -121,7 +121,8 @@ def test_a_given_reward_is_climbed(
 
 
 def test_ppo_learns_its_reward_first_and_keeps_it(model: str, tmp_path: Path) -> None:
-    found = made("ppo", model, tmp_path / "run", oracle=likes_short)
+    cool = {"sample.temperature": 0.7}  # of the law that is climbed, so KL begins at 0 all the same
+    found = made("ppo", model, tmp_path / "run", cool, oracle=likes_short)
     first, reward, *policy = found.metrics
     assert [line["phase"] for line in found.metrics] == ["reward", "reward", "policy", "policy"]
     assert first["proxy_reward_mean"] is None
@@ -397,6 +398,28 @@ def test_imitation_comes_first_where_there_is_a_file_and_moves_pi0(
     assert [line["phase"] for line in lines] == ["sft", "sft", "reward", "policy", "policy"]
     assert lines[1]["kl"] > 0.05
     assert lines[2]["kl"] == pytest.approx(0, abs=1e-5)
+
+
+def test_what_imitated_is_what_is_won_against_and_whose_perplexity_is_told(
+    model: str, tmp_path: Path
+) -> None:
+    """In the reward round the policy stands where it imitated."""
+    data = Given(prompts=small.PROMPTS, eval_prompts=small.HELD, completions=COMPLETIONS)
+    settings = {"data.completions": "given", "rounds": 1, "learn.loss": "ppo"}
+    found = made("ppo", model, tmp_path / "run", settings, data=data, oracle=likes_short)
+    ledger, line = Ledger.open(found.folder / "ledger.sqlite"), found.metrics[2]
+    start, before, drawn = (ledger.responses(round, "eval") for round in (0, 1, 2))
+    scores = ledger.scores("gold", [r.id for r in (*start, *before, *drawn)])
+    logps = ledger.logps("round 1", [r.id for r in drawn])
+    ledger.close()
+    tokens = sum(len(r.tokens) for r in drawn)
+    assert line["nll_ref"] == pytest.approx(-sum(r.logp or 0 for r in drawn) / tokens, abs=1e-3)
+    assert line["nll_ref"] == pytest.approx(-sum(logps.values()) / tokens)
+    won = lambda other: fmean(
+        (scores[x.id] > scores[y.id]) + (scores[x.id] == scores[y.id]) / 2
+        for x, y in zip(drawn, other, strict=True)
+    )
+    assert line["win_rate"] == pytest.approx(won(before)) != won(start)
 
 
 def test_imitation_may_go_farther_than_the_limit_of_the_climb(model: str, tmp_path: Path) -> None:

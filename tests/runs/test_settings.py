@@ -304,6 +304,20 @@ class TestMetrics:
         for name in promised:
             assert rows[2][name] is not None, name
 
+    def test_kl_is_of_the_whole_law_however_samples_are_cut(
+        self, model: str, tmp_path: Path
+    ) -> None:
+        settings = {"rounds": 1, "sample.temperature": 0.7, "sample.top_p": 0.6}
+        line = small.small_run(model, tmp_path / "run", settings).metrics[1]
+        ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
+        drawn, shown = ledger.responses(1, "kl"), ledger.responses(1, "eval")
+        names = [r.id for r in drawn]
+        own, start = ledger.logps("round 1", names), ledger.logps("pi0", names)
+        ledger.close()
+        assert line["kl"] == pytest.approx(sum(own[n] - start[n] for n in names) / len(names))
+        assert all(r.logp_sampling == pytest.approx(r.logp, abs=1e-4) for r in drawn)
+        assert any(r.logp_sampling != pytest.approx(r.logp, abs=0.1) for r in shown)
+
     def test_of_rounds_between_measurements_are_null_where_nothing_was_measured(
         self, model: str, tmp_path: Path
     ) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from prefloop.learn.credit import adapted, credit
@@ -14,7 +13,6 @@ from prefloop.runs.session import Session
 from prefloop.types import Response
 
 
-@torch.no_grad()
 def credited(
     session: Session, round: int, learner: Learner, responses: Sequence[Response]
 ) -> Facts:
