@@ -17,6 +17,7 @@ from prefloop.overoptimize import draws, main, ngrams, policies, proxies
 from prefloop.overoptimize.draws import Draws
 from prefloop.overoptimize.proxies import Trained
 from prefloop.overoptimize.request import Proxy, Request, read_proxies, read_proxy
+from prefloop.runs.generating import Request as Wish
 from prefloop.types import Prompt, Response
 
 SCORERS = """
@@ -74,6 +75,36 @@ class TestStages:
         assert "classifier@6" in (tmp_path / "table.md").read_text()
         assert (tmp_path / "overoptimization.svg").stat().st_size > 5000
         assert len(list((tmp_path / "proxies" / "classifier-6").glob("*.safetensors"))) == 2
+
+    def test_samples_and_the_pairs_of_each_seed_are_drawn_apart_by_one_law(
+        self, tmp_path: Path
+    ) -> None:
+        wishes: list[Wish] = []
+
+        def drawn(wish: Wish, path: Path, told: Any) -> Draws:
+            wishes.append(wish)
+            return Draws(responses=[], each=wish.n)
+
+        asked = request(settings={**SETTINGS, "sample.temperature": 0.7, "sample.top_p": 0.9})
+        with patch.object(draws, "_drawn", drawn):
+            draws.samples(asked, tmp_path, print)
+            for seed in range(2):
+                draws.comparisons(asked, seed, 6, tmp_path, print)
+        assert len({wish.seed for wish in wishes}) == 3
+        assert {(w.temperature, w.top_p, w.max_new_tokens) for w in wishes} == {(0.7, 0.9, 8)}
+        assert [(w.prompts, w.n, w.limit) for w in wishes] == [
+            ("held.jsonl", 8, 3),
+            ("prompts.jsonl", 2, 6),
+            ("prompts.jsonl", 2, 6),
+        ]
+
+    def test_pairs_beyond_the_prompts_there_are_go_round_again(self, tmp_path: Path) -> None:
+        """Eight prompts, thirteen pairs: two of each of seven, but for the last."""
+        found = draws.comparisons(request(), 0, 13, tmp_path, lambda done, total: None)
+        asked = [r.prompt.text for r in found.responses]
+        assert found.each == 2
+        assert asked[::2] == asked[1::2]
+        assert asked == [p for p in small.PROMPTS[:7] for _ in range(4)][:26]
 
     def test_again_draws_fits_and_scores_nothing(self, tmp_path: Path) -> None:
         first = main.overoptimize(request(), tmp_path, say=lambda line: None)

@@ -11,14 +11,15 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 import small
 import tiny
-from prefloop.config import ConfigError, Model, parse
+from prefloop.config import Config, ConfigError, Model, Phase, parse
 from prefloop.learn.learner import Plan
 from prefloop.learn.reward import RewardLearner
-from prefloop.models.load import Loaded
+from prefloop.models.load import Loaded, weights
 from prefloop.models.reward import Aggregate, RewardModel
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.runs import Given, Result, run, summary
@@ -168,18 +169,51 @@ def test_an_adaptive_kl_weight_moves_from_round_to_round(model: str, tmp_path: P
         assert after["credit_beta"] != before["credit_beta"]
 
 
+@pytest.mark.parametrize("imitates", [False, True])
 def test_a_learned_reward_has_mean_0_and_deviation_1_on_samples_of_pi0(
-    model: str, tmp_path: Path
+    imitates: bool, model: str, tmp_path: Path
 ) -> None:
-    """Measured where it was normalised: the held-out samples of round 0."""
-    found = made("ppo", model, tmp_path / "run", {"rounds": 1}, oracle=likes_short)
+    """Measured where it was normalised: the held-out samples of round 0, or of imitation's end."""
+    filed = {"data.completions": "given", "learn.loss": "ppo"} if imitates else {}
+    data = Given(
+        prompts=small.PROMPTS,
+        eval_prompts=small.HELD,
+        completions=COMPLETIONS if imitates else None,
+    )
+    settings = {"rounds": 1, **filed}
+    found = made("ppo", model, tmp_path / "run", settings, data=data, oracle=likes_short)
     ledger = Ledger.open(found.folder / "ledger.sqlite")
-    drawn = ledger.responses(0, "eval")
+    drawn = ledger.responses(int(imitates), "eval")
     ledger.close()
-    kept = RewardModel.load(str(found.folder / "rewards" / "round-0001"), settings=Model())
+    kept = RewardModel.load(str(next((found.folder / "rewards").iterdir())), settings=Model())
     scores = [s for s in kept.score(drawn) if isinstance(s, float)]
-    assert len(scores) == len(drawn)
+    assert len(scores) == len(drawn) == len(small.HELD)
     assert (fmean(scores), pstdev(scores)) == pytest.approx((0, 1), abs=1e-3)
+
+
+@pytest.mark.parametrize("begins", ["fresh", "previous"])
+def test_a_reward_model_begins_on_pi0s_trunk_or_where_the_one_before_ended(
+    begins: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy has climbed away by then; a fresh head is another one every time."""
+    usual, began = RewardLearner.plan, list[dict[str, torch.Tensor]]()
+
+    def plan(learner: RewardLearner, rows: Sequence[Any], seed: int, round: int) -> Plan:
+        began.append(weights(learner.model.model))
+        return usual(learner, rows, seed, round)
+
+    monkeypatch.setattr(RewardLearner, "plan", plan)
+    settings = {"rounds": 1, "reward.init_from": begins}
+    found = made("rlp_uml", model, tmp_path / "run", settings, oracle=likes_short)
+    trunk, heads = small.network().model.state_dict(), [one.pop("score.weight") for one in began]
+    ended = load_file(found.folder / "rewards" / "round-0001" / "model.safetensors")
+    starts = [{f"model.{name}": value for name, value in trunk.items()}, ended]
+    for one, start in zip(began, (starts[0], starts[begins == "previous"]), strict=True):
+        assert all(torch.equal(value, start[name]) for name, value in one.items())
+    turn = torch.nn.functional.cosine_similarity(heads[1], ended.pop("score.weight")).item()
+    assert (turn > 0.999) == (begins == "previous")
+    assert any(not torch.equal(ended[name], starts[0][name]) for name in ended)
+    assert (heads[0] - heads[1]).abs().max() > 1e-3
 
 
 def test_rlp_spg_learns_again_without_a_label_and_climbs_from_pi0(
@@ -224,6 +258,23 @@ def test_rso_learns_from_pairs_of_pi0_that_the_reward_labels(model: str, tmp_pat
             assert scores[row.query.a.id] >= scores[row.query.b.id]
             assert row.p == 1
     ledger.close()
+
+
+def rso_twice(config: Config) -> list[Phase]:
+    """Answers once more, after the policy was told by the reward."""
+    first, climb = phases_of(config)
+    return [first, climb, replace(first, name="reward 2"), replace(climb, name="policy 2")]
+
+
+def test_what_the_reward_told_the_policy_is_not_told_to_the_reward(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefloop.runs.open.phases_of", rso_twice)
+    settings = {"sample.sources": {"reference": 4}, "rounds": 1}
+    lines = made("rso", model, tmp_path / "run", settings, oracle=likes_short).metrics
+    named = {line["phase"]: line for line in lines}
+    assert named["policy"]["rows"] > 0
+    assert (named["reward"]["rows"], named["reward 2"]["rows"]) == (8, 16)
 
 
 def test_iterated_rlhf_asks_again_about_the_policy_that_climbed(model: str, tmp_path: Path) -> None:
@@ -422,6 +473,17 @@ def test_what_imitated_is_what_is_won_against_and_whose_perplexity_is_told(
     assert line["win_rate"] == pytest.approx(won(before)) != won(start)
 
 
+def test_the_end_of_imitation_is_measured_however_rarely_other_rounds_are(
+    model: str, tmp_path: Path
+) -> None:
+    """Ways are drawn from there."""
+    data = Given(prompts=small.PROMPTS, eval_prompts=small.HELD, completions=COMPLETIONS)
+    settings = {"data.completions": "given", "learn.loss": "ppo", "measure.every": 10}
+    lines = made("ppo", model, tmp_path / "run", settings, data=data, oracle=likes_short).metrics
+    assert [line["phase"] for line in lines] == ["sft", "sft", "reward", "policy", "policy"]
+    assert [line["kl"] is not None for line in lines] == [True, True, False, False, True]
+
+
 def test_imitation_may_go_farther_than_the_limit_of_the_climb(model: str, tmp_path: Path) -> None:
     """It becomes π₀, from which KL is measured."""
     data = Given(prompts=small.PROMPTS, eval_prompts=small.HELD, completions=COMPLETIONS)
@@ -508,7 +570,7 @@ def test_what_cannot_be_is_refused_before_anything_is_loaded(
 
 
 def test_views_of_one_sample_a_prompt_are_refused() -> None:
-    """A recipe of the user's own may draw as it likes."""
+    """Recipes that learn from views draw ten; one to come must not forget to."""
     *before, again, _ = phases_of(parse({"recipe": "rlp_uml"}))
     few = replace(again, config=again.config.override({"sample.sources": {"policy": 1}}))
     require_reward(again, before, {})

@@ -83,6 +83,11 @@ def test_what_a_recipe_overrides_is_named_with_what_it_sets() -> None:
     ]
 
 
+def test_a_rule_that_wants_clusters_makes_no_use_of_them_where_nobody_is_asked() -> None:
+    ppo = {"recipe": "ppo", "explore.rule": "largest_cluster", "explore.clusters": "exact"}
+    assert named(ppo) == ["explore.rule", "explore.clusters"]
+
+
 def test_an_option_of_a_part_stands_without_its_name() -> None:
     assert named({"learn.loss": {"beta": 0.2}}) == []
 
