@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ from prefloop.overoptimize.draws import Draws
 from prefloop.overoptimize.proxies import Trained
 from prefloop.overoptimize.request import Proxy, Request, read_proxies, read_proxy
 from prefloop.runs.generating import Request as Wish
+from prefloop.testbed.classifier import Classifier
 from prefloop.types import Prompt, Response
 
 SCORERS = """
@@ -70,6 +72,10 @@ class TestStages:
         found = main.overoptimize(request(), tmp_path, say=lambda line: None)
         assert [one.proxy for one in found.chosen] == ["classifier@6", "scorers_of_tests:length"]
         assert found.chosen[0].counts == (1, 2, 4, 8)
+        gold = np.load(tmp_path / "scores" / "gold.npy")
+        assert found.gold_unit == pytest.approx(gold.var(axis=1, ddof=1).mean() ** 0.5)
+        one, other = (np.load(tmp_path / "scores" / f"classifier-6-seed-{s}.npy") for s in (0, 1))
+        assert one.shape == gold.shape == (3, 8) and (one != other).any()
         data = json.loads((tmp_path / "results.json").read_text())
         assert data["best_of"][0]["gold_gain"] == pytest.approx(found.chosen[0].gold_gain)
         assert "classifier@6" in (tmp_path / "table.md").read_text()
@@ -123,8 +129,10 @@ class TestStages:
         with pytest.raises(ConfigError, match="samples: was 8, now 16"):
             main.overoptimize(request(samples=16), tmp_path, say=lambda line: None)
         other = request(settings={**SETTINGS, "sample.temperature": 0.5})
-        with pytest.raises(ConfigError, match="settings: was"):
-            main.overoptimize(other, tmp_path, say=lambda line: None)
+        other_reward = request(settings={**SETTINGS, "reward.epochs": 7})
+        for changed in (other, other_reward):
+            with pytest.raises(ConfigError, match="settings: was"):
+                main.overoptimize(changed, tmp_path, say=lambda line: None)
 
     def test_policies_may_be_added_and_not_changed(self, tmp_path: Path) -> None:
         def asked(policies: str, **changes: Any) -> Request:
@@ -152,6 +160,9 @@ class TestStages:
             if trained:
                 assert scorer.options["path"].endswith(f"seed-{job.seed}.safetensors")
             assert job.config.measure.gold.name == "scorers_of_tests:vowels"
+            assert job.config.seed == job.seed
+            if job.method == "online_dpo":
+                assert job.config.ask.oracle.options["scorer"]["name"] == scorer.name
         online = next(j for j in starter.started if j.method == "online_dpo")
         assert online.config.ask.oracle.options["labels"] == "thresholded"
         assert online.config.data.preferences is None
@@ -174,7 +185,9 @@ class TestStages:
 
     def test_a_reward_model_is_trained_by_a_run_of_its_own(self, tmp_path: Path) -> None:
         asked = request(proxies=read_proxies("reward/1@6"), seeds=1)
-        job = proxies.reward_job(asked, asked.proxies[0], 0, tmp_path)
+        job = proxies.reward_job(asked, asked.proxies[0], 3, tmp_path)
+        assert job.config.seed == 3
+        assert job.config.ask.oracle.options["scorer"]["name"] == SETTINGS["measure.gold"]
         assert job.config.recipe == "ppo" and job.config.ask.labels == 6
         assert job.config.ask.oracle.options["labels"] == "thresholded"
         shape = json.loads((tmp_path / "proxies" / "1-layers" / "config.json").read_text())
@@ -194,6 +207,35 @@ class TestStages:
         assert "table, results and drawing" in result.output
         dry = CliRunner().invoke(app, ["overoptimize", *settings, *words, "--dry-run"])
         assert "8 samples to each of 3 prompts" in dry.output
+
+
+def test_a_classifier_learns_what_gold_prefers_in_as_many_pairs_as_it_has_labels(
+    tmp_path: Path,
+) -> None:
+    """A tie of gold is no label; scores are in units of the samples it learned from."""
+    texts = [" bad film", " good film", " tie", " too", " good cast", " bad cast", " good", " bad"]
+    responses = [Response(prompt=Prompt(text="a film"), text=text) for text in texts]
+    pool = lambda seed: Draws(responses=responses, each=2)
+    proxy, gold = Proxy(name="classifier@2", kind="classifier", labels=2), small.Share(letters="g")
+    with patch.object(ngrams, "fit", wraps=ngrams.fit) as fit:
+        found = proxies.classifier(proxy, 3, pool, gold, tmp_path)
+    (chosen, p), _ = fit.call_args
+    full = [responses[i].full_text for i in (0, 1, 4, 5)]
+    assert (chosen, p) == ([(full[0], full[1]), (full[2], full[3])], [0.0, 1.0])
+    scores = Classifier.read(Path(found.part.options["path"])).log_odds(full)
+    assert (scores.mean(), scores.std()) == pytest.approx((0, 1), abs=1e-5)
+    assert (np.sign(scores) == [-1, 1, 1, -1]).all()
+
+
+def test_points_are_gains_over_the_first_measurement_at_the_root_of_kl() -> None:
+    """An estimate below zero is zero; a round that was not measured is left out."""
+    names = ("kl", "proxy_reward_mean", "gold_reward_mean")
+    rows = [
+        dict(zip(names, row, strict=True))
+        for row in ((-0.1, 1.0, 5.0), (None, 9.0, 9.0), (4.0, 3.0, 4.0))
+    ]
+    assert policies.points(rows) == ([0.0, 2.0], [0.0, 2.0], [0.0, -1.0])
+    assert policies.points(rows[1:2]) == ([], [], [])
 
 
 def test_a_proxys_pairs_are_in_its_order_and_ties_are_left_out(tmp_path: Path) -> None:
