@@ -195,15 +195,20 @@ def test_a_learned_reward_has_mean_0_and_deviation_1_on_samples_of_pi0(
 def test_a_reward_model_begins_on_pi0s_trunk_or_where_the_one_before_ended(
     begins: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The policy has climbed away by then; a fresh head is another one every time."""
+    """The policy has climbed away by then; a fresh head is another one every time.
+
+    What keeps its language is π₀'s vocabulary, too.
+    """
     usual, began = RewardLearner.plan, list[dict[str, torch.Tensor]]()
 
     def plan(learner: RewardLearner, rows: Sequence[Any], seed: int, round: int) -> Plan:
         began.append(weights(learner.model.model))
+        assert torch.equal(learner.terms["language"].vocabulary.weight, head)  # type: ignore[attr-defined]
         return usual(learner, rows, seed, round)
 
     monkeypatch.setattr(RewardLearner, "plan", plan)
-    settings = {"rounds": 1, "reward.init_from": begins}
+    head = small.network().lm_head.weight
+    settings = {"rounds": 1, "reward.init_from": begins, "reward.language": 0.1}
     found = made("rlp_uml", model, tmp_path / "run", settings, oracle=likes_short)
     trunk, heads = small.network().model.state_dict(), [one.pop("score.weight") for one in began]
     ended = load_file(found.folder / "rewards" / "round-0001" / "model.safetensors")
@@ -426,6 +431,30 @@ def test_scores_are_of_the_reward_model_that_gave_them(model: str, tmp_path: Pat
     ledger.close()
 
 
+def test_whether_a_proxy_ranks_as_gold_does_is_asked_of_two_samples_of_each_prompt(
+    model: str, tmp_path: Path
+) -> None:
+    """The report's and the KL's."""
+    data = Given(prompts=small.PROMPTS, eval_prompts=[f"{p} {n}" for p in small.HELD for n in "ab"])
+    many = {"measure.prompts": 8, "measure.kl_samples": 8, "rounds": 1}
+    gold = small.Share(letters="abcdefgh")
+    found = made("ppo", model, tmp_path / "run", many, data=data, oracle=likes_short, gold=gold)
+    ledger, last = Ledger.open(found.folder / "ledger.sqlite"), found.metrics[-1]
+    first, second = ledger.responses(2, "eval"), ledger.responses(2, "kl")
+    proxy, true = (
+        ledger.scores(name, [r.id for r in (*first, *second)]) for name in ("reward 1", "gold")
+    )
+    ledger.close()
+    assert [r.prompt.id for r in first] == [r.prompt.id for r in second]
+    right = [
+        (proxy[a.id] > proxy[b.id]) == (true[a.id] > true[b.id])
+        for a, b in zip(first, second, strict=True)
+        if true[a.id] != true[b.id]
+    ]
+    assert len(right) > 1
+    assert last["proxy_accuracy"] == pytest.approx(fmean(right))
+
+
 def test_rlp_may_be_repeated_and_both_ways_joined() -> None:
     assert phases("rlp_uml", **{"reward.retrainings": 2}) == [
         *("reward", "policy 1", "reward 2", "policy 2", "reward 3", "policy 3"),
@@ -512,8 +541,13 @@ def test_replay_mixes_the_file_in(model: str, tmp_path: Path) -> None:
         "ask.labels": None,
         "learn.replay": 0.5,
     }
-    lines = made("raft", model, tmp_path / "run", settings, data=data).metrics
-    assert lines[-1]["rows"] == 16
+    found = made("raft", model, tmp_path / "run", settings, data=data)
+    ledger = Ledger.open(found.folder / "ledger.sqlite")
+    first, second = ([r.prompt.id for r in ledger.responses(n, "replay")] for n in (1, 2))
+    ledger.close()
+    assert [line["rows"] for line in found.metrics[1:]] == [16, 16]
+    assert len(first) == len(second) == 8
+    assert first != second, "every round draws its own"
 
 
 def test_a_file_to_be_replayed_is_not_imitated_first() -> None:

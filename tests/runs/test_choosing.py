@@ -1,6 +1,7 @@
 """Two of a prompt's candidates become a question only where they differ."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from prefloop.config import ConfigError
 from prefloop.models.load import Loaded, load_weights
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.store.ledger import Ledger
+from prefloop.types import Missing, Response
 
 ONE = {"rounds": 1, "learn.epochs": 1}
 SURE: dict[str, Any] = {"sample.top_p": 1e-6}
@@ -101,6 +103,25 @@ def test_clusters_are_of_all_candidates_repeats_included(model: str, tmp_path: P
         texts = said[query.prompt.text]
         assert texts[query.a.text] == max(texts.values())
     assert any(len(said[name]) > 3 for name in agreed), "the world shows no trap"
+
+
+class Picky:
+    """Cannot rate the first candidate about the film."""
+
+    def score(self, responses: Sequence[Response]) -> list[float | Missing]:
+        lost = [r.id.endswith(".0") and "film" in r.prompt.text for r in responses]
+        rated = small.Share().score(responses)
+        return [Missing("lost") if no else x for no, x in zip(lost, rated, strict=True)]
+
+
+def test_a_prompt_with_a_candidate_that_cannot_be_rated_is_not_asked_about(
+    model: str, tmp_path: Path
+) -> None:
+    small.small_run(model, tmp_path / "run", ONE, scorer=Picky())
+    ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
+    asked = {q.prompt.text for q in ledger.queries(1)}
+    ledger.close()
+    assert {*small.PROMPTS} - asked == {"the film is"}
 
 
 def test_apl_asks_about_the_widest_gap_of_implicit_rewards(model: str, tmp_path: Path) -> None:

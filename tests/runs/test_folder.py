@@ -17,6 +17,7 @@ import small
 from prefloop.config import ConfigError
 from prefloop.runs import Given
 from prefloop.runs.folder import FolderError
+from prefloop.runs.summary import _examples
 from prefloop.store.ledger import Ledger, LedgerError
 
 
@@ -288,3 +289,20 @@ def test_the_folder_says_what_it_is(undisturbed: Path) -> None:
     assert config["learn"]["loss"] == {"name": "dpo"}
     versions = (undisturbed / "versions.json").read_text()
     assert all(name in versions for name in ("torch", "transformers", "prefloop", "python"))
+
+
+def test_examples_are_of_the_last_round_that_was_measured(model: str, tmp_path: Path) -> None:
+    """A run that stopped in between has them too, each with its own gold reward."""
+    settings = {"rounds": 4, "measure.every": 2, "learn.epochs": 1}
+    found = small.small_run(model, tmp_path / "run", settings)
+    ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
+    shown = _examples(ledger, found.metrics[:4], 3)
+    before, after = ledger.responses(0, "eval"), ledger.responses(2, "eval")
+    gold = ledger.scores("gold", [r.id for r in (*before, *after)])
+    ledger.close()
+    assert [(x.before, x.after) for x in shown] == [
+        (a.text, b.text) for a, b in zip(before[:3], after[:3], strict=True)
+    ]
+    assert [(x.score_before, x.score_after) for x in shown] == [
+        (gold[a.id], gold[b.id]) for a, b in zip(before[:3], after[:3], strict=True)
+    ]

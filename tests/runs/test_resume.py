@@ -8,6 +8,7 @@ import pytest
 
 import accounts
 import small
+from prefloop.learn.learner import Plan
 from prefloop.runs.folder import RunFolder
 
 STORE, RUNS, STEP = "prefloop.store.ledger:Ledger", "prefloop.runs", "prefloop.learn.step:Stepper"
@@ -145,3 +146,18 @@ def killed_and_continued(
         assert RunFolder(folder).status == "interrupted"
     assert small.elsewhere(*work) == 0
     return accounts.twice(small.Clerk(book=folder.with_suffix(".asked")).asked())
+
+
+def test_a_round_that_is_under_way_is_not_continued_with_another_plan(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows in another order would be another run's."""
+    with monkeypatch.context() as broken:
+        broken.setattr("prefloop.learn.step.Stepper.step", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            small.small_run(model, tmp_path / "run")
+    usual = Plan.of
+    turned = lambda *given: Plan(batches=usual(*given).batches[::-1])
+    monkeypatch.setattr(Plan, "of", turned)
+    with pytest.raises(RuntimeError, match="round 1's plan changed since it was committed"):
+        small.small_run(model, tmp_path / "run")
