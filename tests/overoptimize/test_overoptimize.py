@@ -14,7 +14,7 @@ import small
 from prefloop.cli import app
 from prefloop.compare.methods import read_methods
 from prefloop.config import ConfigError, Part
-from prefloop.overoptimize import draws, main, ngrams, policies, proxies
+from prefloop.overoptimize import analysis, draws, main, ngrams, policies, proxies
 from prefloop.overoptimize.draws import Draws
 from prefloop.overoptimize.proxies import Trained
 from prefloop.overoptimize.request import Proxy, Request, read_proxies, read_proxy
@@ -111,6 +111,16 @@ class TestStages:
         assert found.each == 2
         assert asked[::2] == asked[1::2]
         assert asked == [p for p in small.PROMPTS[:7] for _ in range(4)][:26]
+
+    def test_accurate_is_as_accurate_as_was_asked(self, tmp_path: Path) -> None:
+        found = {}
+        for threshold in (0.51, 0.99):
+            asked = request(threshold=threshold, proxies=read_proxies("scorers_of_tests:length"))
+            with patch.object(analysis, "chosen", wraps=analysis.chosen) as chosen:
+                outcome = main.overoptimize(asked, tmp_path, say=lambda line: None)
+            assert chosen.call_args.args[-1] == outcome.threshold == threshold
+            found[threshold] = outcome.chosen[0].accurate.value
+        assert found[0.99] <= found[0.51]
 
     def test_again_draws_fits_and_scores_nothing(self, tmp_path: Path) -> None:
         first = main.overoptimize(request(), tmp_path, say=lambda line: None)

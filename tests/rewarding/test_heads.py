@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from scipy import optimize
 
 from prefloop.measure.calibration import nll
 from prefloop.oracles._errors import OracleError
 from prefloop.oracles.feature_head import FeatureHead
-from prefloop.rewarding.heads import logistic
+from prefloop.rewarding.heads import RIDGES, logistic, train
+from prefloop.types import Preference, Prompt, Query, Response
 from worlds import response
 
 
@@ -58,6 +59,41 @@ def test_naming_pairs_the_other_way_round_and_the_unit_of_a_feature_change_nothi
 
 def test_what_nothing_contradicts_stays_finite():
     assert np.isfinite(logistic(np.ones((5, 1)), np.ones(5), 1e-6)).all()
+
+
+class Encoder:
+    """Random features, the same for the same text."""
+
+    def features(self, responses):
+        return np.array([np.random.default_rng(int(r.text)).normal(size=60) for r in responses])
+
+
+@pytest.fixture
+def noise(tmp_path, monkeypatch):
+    """A head trained on labels that nothing explains, each given twice: folder and report."""
+    monkeypatch.setattr("prefloop.rewarding.heads.plugins.build", lambda *given: Encoder())
+    draw, rows = np.random.default_rng(5), []
+    for i in range(32):
+        prompt, p = Prompt(text=f"q{i}"), float(draw.integers(2))
+        a, b = (Response(prompt=prompt, text=f"{n}", id=f"{n}") for n in (2 * i, 2 * i + 1))
+        rows += [Preference(query=Query(prompt=prompt, a=a, b=b, id=f"{i}{x}"), p=p) for x in "xy"]
+    return tmp_path, train(rows, "random", tmp_path, 0)
+
+
+def test_the_ridge_is_the_one_that_is_likeliest_on_prompts_left_out(noise):
+    """Of noise the strongest; what was seen, or its double, would be fitted best by the weakest."""
+    _, report = noise
+    losses = [report["nll_by_ridge"][str(ridge)] for ridge in RIDGES]
+    assert losses == sorted(losses, reverse=True) and losses[-1] > np.log(2) - 0.01
+    assert report["ridge"] == RIDGES[-1]
+
+
+def test_scores_are_centred_on_the_responses_it_learned_from(noise):
+    folder, _ = noise
+    weight = load_file(folder / "head.safetensors")["weight"]
+    scores = Encoder().features([response(str(n)) for n in range(64)]) @ weight
+    shift = json.loads((folder / "head.json").read_text())["shift"]
+    assert shift == pytest.approx(scores.mean()) and abs(shift) > 1e-6
 
 
 def test_a_head_that_is_not_there_or_of_another_encoder_is_refused(tmp_path):

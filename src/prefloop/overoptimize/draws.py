@@ -65,10 +65,10 @@ def comparisons(request: Request, seed: int, count: int, out: Path, told: Told) 
     return Draws(responses=drawn.responses[: 2 * count], each=2)
 
 
-def scorer(part: Part, seed: int = 0) -> Scorer:
+def scorer(part: Part) -> Scorer:
     """The part, built; ConfigError for one that compares and does not score."""
     try:
-        found = plugins.build("oracles", part.name, part.options, seed=seed)
+        found = plugins.build("oracles", part.name, part.options, seed=0)
     except LookupError as error:
         raise ConfigError(str(error)) from None
     if not isinstance(found, Scorer):

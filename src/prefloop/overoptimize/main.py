@@ -93,7 +93,7 @@ class _Stages:
         for proxy in self.request.proxies:
             scores = [
                 drawn.scored(
-                    scorer(one.part, one.seed),
+                    scorer(one.part),
                     self.out / "scores" / f"{proxy.folder}-seed-{one.seed}.npy",
                 )
                 for one in _of(proxy, ready)
