@@ -227,6 +227,8 @@ class Credit(Section):
     """where the critic starts: the run's reward model, head and all; the policy's copy with a zero
     head; or a zero head on the policy itself (shared), which takes no pass and no trunk of its own
     """
+    critic_lr: float | None = Field(None, gt=0)
+    """the critic's learning rate, of a shared one its head's; default: learn.lr"""
 
 
 class Reward(Training):

@@ -21,7 +21,7 @@ from prefloop.losses.reward.bradley_terry import bradley_terry
 from prefloop.losses.rloo import rloo
 from prefloop.losses.views.bottleneck import bottleneck
 from prefloop.models.critic import ValueHead
-from prefloop.models.load import Loaded
+from prefloop.models.load import Loaded, weights
 from prefloop.models.reward import RewardModel
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.models.views import ViewEncoder
@@ -103,6 +103,21 @@ class TestAPolicyGradientStep:
         facts = credit(rows)
         mixed = [rows[i] for i in (7, 0, 11, 3, 5, 1, 10, 2, 8, 4, 9, 6)]
         close(gradient(name, mixed, facts, 40), gradient(name, rows, facts, 10_000))
+
+
+@pytest.mark.parametrize("name", ["ppo", "ppo, shared trunk"])
+def test_a_critic_has_a_rate_of_its_own(name: str) -> None:
+    """Adam's first step is as long as its rate wherever there is a gradient."""
+    rows, of = responses(), policy()
+    settings = Learn(lr=1e-3, precision="float32", warmup=0.0, weight_decay=0.0)
+    learner = Learner(of, ppo, settings, critic=critic(name, of), critic_lr=7e-3)
+    before = {prefix: weights(module) for prefix, module in learner.trained.items()}
+    list(learner.steps([*rows], credit(rows), Plan(batches=(tuple(range(len(rows))),))))
+    rates = {}
+    for prefix, module in learner.trained.items():
+        moved = [(after - before[prefix][key]).abs() for key, after in weights(module).items()]
+        rates[prefix] = max(float(step.max()) for step in moved)
+    assert rates == pytest.approx({"": 1e-3, "critic": 7e-3}, rel=1e-3)
 
 
 def test_the_first_step_on_a_rounds_own_samples_has_ratios_of_one() -> None:

@@ -36,6 +36,7 @@ READ: dict[str, tuple[Any, dict[str, Any]]] = {
     "credit.horizon": (100.0, {"recipe": "ppo", "credit.target": 3.0}),
     "credit.lam": (0.9, {"recipe": "ppo"}),
     "credit.critic": ("zero", {"recipe": "ppo"}),
+    "credit.critic_lr": (1e-3, {"recipe": "ppo"}),
     "reward.lr": (1e-4, {"recipe": "ppo"}),
     "reward.views_weight": (1.0, VIEWS),
     "reward.views_batch": (8, VIEWS),
@@ -51,6 +52,7 @@ IDLE: dict[str, dict[str, Any]] = {
     "credit.lam": {"recipe": "rloo"},
     "credit.horizon": {"recipe": "ppo"},
     "credit.critic": {"recipe": "rloo"},
+    "credit.critic_lr": {"recipe": "rloo"},
     "reward.retrainings": {"recipe": "ppo"},
 }
 """setting → settings with which it does not, where a bare online DPO is none of them"""

@@ -65,6 +65,7 @@ class Learner:
         bonus: Loss | None = None,
         *,
         critic: Any = None,
+        critic_lr: float | None = None,
         temperature: float = 1.0,
     ) -> None:
         self.policy, self.critic, self.temperature = policy, critic, temperature
@@ -72,10 +73,10 @@ class Learner:
         """KL weight in the rewards of a policy gradient, as it stands"""
         self.settings = settings
         self.objective = Objective(loss, bonus)
-        by_token = self.objective.family is TokenLogps
+        by_token, rate = self.objective.family is TokenLogps, settings.lr
         self.stepper = Stepper(
             says=self._tokens if by_token else self._sums,
-            optimizer=adamw(self.trained, settings),
+            optimizer=adamw(self.trained, settings, {"critic": (critic_lr or rate) / rate}),
             objective=self.objective,
             budget=settings.tokens,
             max_grad_norm=settings.max_grad_norm,

@@ -85,6 +85,7 @@ class PolicyLearning:
                 phase.config.learn,
                 with_beta("bonuses", phase.config.learn.bonus, phase.config.learn),
                 critic=self._critic(round),
+                critic_lr=phase.config.credit.critic_lr,
                 temperature=phase.config.sample.temperature,
             )
             learner.beta = phase.config.credit.beta

@@ -70,6 +70,7 @@ def _has_views(phase: Phase) -> bool:
 
 
 _VIEWS: Reader = (_has_views, "reward models that learn from views: set reward.views")
+_CRITIC: Reader = (lambda p: "value" in needs("losses", p.config.learn.loss), "ppo's critic")
 _LORA: Reader = (lambda p: p.config.model.adapter != "none", "model.adapter=lora or qlora")
 _READERS: Mapping[str, Reader] = {
     "model.lora_rank": _LORA,
@@ -104,7 +105,8 @@ _READERS: Mapping[str, Reader] = {
         lambda p: _climbs(p) and p.config.credit.estimator == "gae",
         "credit.estimator=gae",
     ),
-    "credit.critic": (lambda p: "value" in needs("losses", p.config.learn.loss), "ppo's critic"),
+    "credit.critic": _CRITIC,
+    "credit.critic_lr": _CRITIC,
     "reward": (_learns_reward, "recipes that train a reward model"),
     "reward.views_weight": _VIEWS,
     "reward.views_batch": _VIEWS,
