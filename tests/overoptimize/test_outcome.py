@@ -50,6 +50,15 @@ def test_an_independent_error_takes_its_share_and_nothing_turns():
     assert found.law.alpha.low > 0.5
 
 
+def test_what_all_samples_of_a_prompt_share_is_no_gain_and_no_error():
+    """Some prompts are rewarded whatever is answered."""
+    proxy, gold = world()
+    easy = np.random.default_rng(1).normal(scale=50, size=(PROMPTS, 1))
+    found, shifted = (analysis.chosen("noisy", COUNTS, [proxy + x], gold + x) for x in (0.0, easy))
+    for name in ("gold_gain", "proxy_gain", "gold_error", "correlation"):
+        np.testing.assert_allclose(getattr(shifted, name), getattr(found, name), atol=1e-9)
+
+
 def test_hacks_turn_gold_over_and_the_fit_says_where():
     proxy, gold = world(hacks=3)
     found = analysis.chosen("hacked", COUNTS, [proxy], gold)
