@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 import tiny
 from models.families import build, forest, gradient, loaded, prompt, responses
 from prefloop.config import ConfigError, Model
+from prefloop.models.heads import first_head, in_units, mean_head
 from prefloop.models.load import Loaded, checkpoint_gradients, load_weights, weights
 from prefloop.models.reward import RewardModel
 from prefloop.models.transformer import TransformerPolicy
@@ -318,6 +320,14 @@ class TestFolder:
         scores = logits.mean(1) - model.config.prefloop_shift
         assert reward.score(ASKED) == pytest.approx(scores.tolist(), abs=1e-5)
 
+    def test_fresh_heads_know_nothing_of_those_that_were_there(self, tmp_path):
+        old = of(heads=2, aggregate="min")
+        old.shift, old.gain = 3.0, 2.0
+        old.save(tmp_path)
+        load = lambda **fresh: RewardModel.load(str(tmp_path), settings=Model(), **fresh)
+        assert (load().shift, load().aggregate) == (1.5, "min")
+        assert (load(fresh=2).shift, load(fresh=2).aggregate) == (0.0, "mean")
+
     def test_transformers_reads_the_end_of_padded_rows_too(self, tmp_path):
         reward = of()
         reward.save(tmp_path)
@@ -424,3 +434,14 @@ def test_training_moves_the_better_response_up():
         torch.nn.functional.softplus(scores[1] - scores[0]).backward()
         optimizer.step()
     assert all(later > earlier for earlier, later in pairwise(gaps))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_heads_made_of_others_say_what_they_are_to(bias):
+    """Over a gain, the mean, the first: of the same states, biases included."""
+    torch.manual_seed(0)
+    heads, states = nn.Linear(5, 3, bias), torch.randn(4, 5)
+    said = heads(states)
+    torch.testing.assert_close(in_units(heads, 4.0)(states), said / 4)
+    torch.testing.assert_close(mean_head(heads)(states), said.mean(1, keepdim=True))
+    torch.testing.assert_close(first_head(heads)(states), said[:, :1])

@@ -100,7 +100,5 @@ def describe(architecture: Any, tokenizer: Any) -> None:
 
 
 def copied(module: Any) -> Any:
-    """An independent copy, trainable, without gradients."""
-    found = deepcopy(module).requires_grad_(True)
-    found.zero_grad(set_to_none=True)
-    return found
+    """An independent copy, trainable, without gradients: torch copies none."""
+    return deepcopy(module).requires_grad_(True)
