@@ -75,11 +75,12 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("share", [0.0, 0.7], ids=["a tree at a time", "in two"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_step_does_not_depend_on_its_token_budget(name: str) -> None:
+def test_a_step_does_not_depend_on_its_token_budget(name: str, share: float) -> None:
     loss, bonus = CASES[name]
-    whole, said, _ = gradient(loss, bonus)
-    cut, told, _ = gradient(loss, bonus, tokens=1)
+    whole, said, tokens = gradient(loss, bonus)
+    cut, told, _ = gradient(loss, bonus, tokens=max(1, int(share * tokens)))
     close(cut, whole)
     assert told == pytest.approx(said, rel=1e-4, abs=1e-6)
 

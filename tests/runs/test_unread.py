@@ -90,6 +90,13 @@ def test_a_rule_that_wants_clusters_makes_no_use_of_them_where_nobody_is_asked()
     assert named(ppo) == ["explore.rule", "explore.clusters"]
 
 
+def test_a_target_of_kl_is_for_those_who_climb() -> None:
+    assert named({"credit.target": 3.0, "credit.horizon": 9.0}) == [
+        "credit.target",
+        "credit.horizon",
+    ]
+
+
 def test_an_option_of_a_part_stands_without_its_name() -> None:
     assert named({"learn.loss": {"beta": 0.2}}) == []
 
