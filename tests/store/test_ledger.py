@@ -149,11 +149,16 @@ class TestSums:
         assert asked.labels() == (2, 2)
         assert asked.spent() == 3.5
 
-    def test_what_a_run_told_itself_is_no_label(self, asked: Ledger) -> None:
+    @pytest.mark.parametrize("oracle", ["asserted", "unasked"])
+    def test_what_a_run_told_itself_is_no_label(self, oracle: str, asked: Ledger) -> None:
         one, two = (q.id for q in QUERIES)
-        free = Answer(query_id=one, p=1.0, cost=0.0, oracle="asserted")
-        asked.add_answers([free, Answer(query_id=two, p=0.5)])
+        own = Answer(query_id=one, p=1.0, cost=0.0, oracle=oracle)
+        asked.add_answers([own, Answer(query_id=two, p=0.5)])
         assert asked.labels() == (1, 0)
+
+    def test_a_label_free_of_charge_is_one(self, asked: Ledger) -> None:
+        asked.add_answers([Answer(query_id=QUERIES[0].id, p=1.0, cost=0.0, oracle="a friend")])
+        assert (asked.labels(), asked.spent()) == ((1, 0), 0.0)
 
     def test_tokens_of_ready_made_responses_were_not_generated(self, ledger: Ledger) -> None:
         ready = response("r1.5.0", tokens=(1,) * 50, source="dataset")

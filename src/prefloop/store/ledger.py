@@ -27,6 +27,9 @@ from prefloop.store.schema import (
 )
 from prefloop.types import Answer, Preference, Query, Response
 
+OWN_ANSWERS = ("asserted", "unasked")
+"""oracles by whose names a run answers itself"""
+
 
 class Ledger:
     """The committed state of a run. Open it with `Ledger.create` or `Ledger.open`."""
@@ -237,10 +240,10 @@ class Ledger:
     def labels(self) -> tuple[int, int]:
         """(queries answered by somebody, answers that were missing) in the whole run.
 
-        What a run told itself at no cost is no label.
+        What a run told itself is no label; what was free of charge is one.
         """
         answered = select(func.count(func.distinct(answers.c.query))).where(
-            answers.c.p.is_not(None), answers.c.cost > 0
+            answers.c.p.is_not(None), answers.c.oracle.not_in(OWN_ANSWERS)
         )
         missing = select(func.count()).where(answers.c.p.is_(None))
         with self._begin() as db:
