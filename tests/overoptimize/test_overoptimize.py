@@ -23,8 +23,8 @@ from prefloop.testbed.classifier import Classifier
 from prefloop.types import Prompt, Response
 
 SCORERS = """
-def vowels(responses):
-    return [float(sum(map(r.text.count, "aeiou"))) for r in responses]
+def letters(responses):
+    return [float(sum(map(ord, r.text))) for r in responses]
 
 def length(responses):
     return [float(len(r.text)) for r in responses]
@@ -33,7 +33,7 @@ SETTINGS = {
     "model.path": "model",
     "data.prompts": "prompts.jsonl",
     "data.eval_prompts": "held.jsonl",
-    "measure.gold": "scorers_of_tests:vowels",
+    "measure.gold": "scorers_of_tests:letters",
     "sample.max_new_tokens": 8,
 }
 
@@ -129,7 +129,7 @@ class TestStages:
             patch.object(ngrams, "fit", side_effect=AssertionError),
         ):
             again = main.overoptimize(request(), tmp_path, say=lambda line: None)
-            more = request(proxies=read_proxies("scorers_of_tests:vowels"))
+            more = request(proxies=read_proxies("scorers_of_tests:letters"))
             added = main.overoptimize(more, tmp_path, say=lambda line: None)
         assert again == first
         assert added.chosen[0].correlation == pytest.approx(1)
@@ -169,7 +169,7 @@ class TestStages:
             assert scorer.name == ("proxy" if trained else "scorers_of_tests:length")
             if trained:
                 assert scorer.options["path"].endswith(f"seed-{job.seed}.safetensors")
-            assert job.config.measure.gold.name == "scorers_of_tests:vowels"
+            assert job.config.measure.gold.name == "scorers_of_tests:letters"
             assert job.config.seed == job.seed
             if job.method == "online_dpo":
                 assert job.config.ask.oracle.options["scorer"]["name"] == scorer.name
@@ -235,6 +235,15 @@ def test_a_classifier_learns_what_gold_prefers_in_as_many_pairs_as_it_has_labels
     scores = Classifier.read(Path(found.part.options["path"])).log_odds(full)
     assert (scores.mean(), scores.std()) == pytest.approx((0, 1), abs=1e-5)
     assert (np.sign(scores) == [-1, 1, 1, -1]).all()
+
+
+def test_a_classifier_is_not_trained_on_fewer_labels_than_it_is_named_for(tmp_path: Path) -> None:
+    prompt = Prompt(text="a film")
+    pairs = [Response(prompt=prompt, text=t) for t in (" good", " bad", " tie", " too")]
+    proxy, gold = Proxy(name="classifier@2", kind="classifier", labels=2), small.Share(letters="g")
+    with pytest.raises(ConfigError, match="2 labels, .* favourite in 1 of 2 pairs; ask for fewer"):
+        proxies.classifier(proxy, 3, lambda seed: Draws(responses=pairs, each=2), gold, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_points_are_gains_over_the_first_measurement_at_the_root_of_kl() -> None:

@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
+
 from prefloop import whole
 from prefloop.compare.plan import Job
-from prefloop.config import Part
+from prefloop.config import ConfigError, Part
 from prefloop.overoptimize import ngrams
-from prefloop.overoptimize.draws import Draws
+from prefloop.overoptimize.draws import Draws, Scores
 from prefloop.overoptimize.request import Proxy, Request
 from prefloop.testbed.classifier import Classifier
 from prefloop.types import Scorer
@@ -47,12 +50,24 @@ def classifier(proxy: Proxy, seed: int, pool: Pool, gold: Scorer, out: Path) -> 
     if not path.exists():
         pairs = pool(seed)
         scores = pairs.scored(gold)
-        kept = (scores[:, 0] != scores[:, 1]).nonzero()[0][: proxy.labels]
+        kept = _decided(scores, proxy)
         texts = [r.full_text for r in pairs.responses]
         chosen = [(texts[2 * i], texts[2 * i + 1]) for i in kept]
         fitted = ngrams.fit(chosen, [float(scores[i, 0] > scores[i, 1]) for i in kept])
         ngrams.save(_normalised(fitted, [text for pair in chosen for text in pair]), path)
     return Trained(proxy=proxy, seed=seed, part=Part(name="proxy", path=str(path)))
+
+
+def _decided(scores: Scores, proxy: Proxy) -> Int[np.ndarray, " label"]:
+    """The first pairs that gold has a favourite in, as many as the proxy has labels."""
+    found: Int[np.ndarray, " pair"] = (scores[:, 0] != scores[:, 1]).nonzero()[0]
+    if len(found) < proxy.labels:
+        raise ConfigError(
+            f"{proxy.name} learns from {proxy.labels} labels, and the true reward has a favourite "
+            f"in {len(found)} of {len(scores)} pairs; ask for fewer, or give a measure.gold that "
+            "ties less often"
+        )
+    return found[: proxy.labels]
 
 
 def reward_job(request: Request, proxy: Proxy, seed: int, out: Path) -> Job:
