@@ -241,7 +241,7 @@ def test_a_classifier_is_not_trained_on_fewer_labels_than_it_is_named_for(tmp_pa
     prompt = Prompt(text="a film")
     pairs = [Response(prompt=prompt, text=t) for t in (" good", " bad", " tie", " too")]
     proxy, gold = Proxy(name="classifier@2", kind="classifier", labels=2), small.Share(letters="g")
-    with pytest.raises(ConfigError, match="2 labels, .* favourite in 1 of 2 pairs; ask for fewer"):
+    with pytest.raises(ConfigError, match=r"2 labels, .* favourite in 1 of 2 pairs; ask for fewer"):
         proxies.classifier(proxy, 3, lambda seed: Draws(responses=pairs, each=2), gold, tmp_path)
     assert not list(tmp_path.iterdir())
 
