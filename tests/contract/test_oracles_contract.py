@@ -34,6 +34,7 @@ from safetensors.numpy import save_file
 import small
 import tiny
 from prefloop import plugins
+from prefloop.models.gate import Mixture
 from prefloop.types import Answer, Oracle, Preference, Query, Scorer
 from worlds import Lengths, Says, longer_is_better
 
@@ -64,11 +65,20 @@ def head(folder: Path) -> str:
     return str(folder)
 
 
+def mixture(folder: Path) -> str:
+    """Two attributes on the testbed's features, and a gate over them that nobody trained."""
+    head(folder)
+    save_file({"weight": np.linspace(-1, 1, 2 * 192).reshape(2, 192)}, folder / "head.safetensors")
+    Mixture(192, 2, hidden=8).save(folder)
+    return str(folder)
+
+
 OPTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "bradley_terry": lambda _: {"labels": "probability", "scorer": Lengths()},
     "budget": lambda _: {"limit": 10_000.0},
     "feature_head": lambda tmp: {"path": head(tmp / "head")},
     "function": lambda _: {"target": judge_or_rate},
+    "gated": lambda tmp: {"path": mixture(tmp / "mixture"), "device": "cpu"},
     "pair_model": lambda tmp: {
         "path": tiny.language_model(tmp / "lm", max_position_embeddings=256),
         "max_tokens": 256,

@@ -65,11 +65,22 @@ def furnish(folder: Path) -> None:
     pairs = [{"prompt": q, "chosen": " Twice that.", "rejected": " Eh?"} for q in QUESTIONS]
     _write(folder / "pairs.jsonl", pairs)
     _write(folder / "demonstrations.jsonl", [{"prompt": q, "completion": " 2"} for q in QUESTIONS])
+    _write(folder / "ratings.jsonl", [*_ratings()])
     (folder / "my_oracle.py").write_text(ORACLE)
     (folder / "data").symlink_to(ROOT / "data")
 
 
-def _write(path: Path, rows: list[dict[str, str]]) -> None:
+def _ratings() -> Iterator[dict[str, Any]]:
+    """Is a text good, is it funny, which not everyone was asked, and is it long?"""
+    for number, question in enumerate(QUESTIONS):
+        for good, funny in ((0, 1), (1, 0), (1, 1)):
+            words = " A wonderful" if good else " A dreadful", " comedy" if funny else " thriller"
+            text = "".join(words) + " film." * (1 + number % 3)
+            values = [good, funny if number % 2 else None, number % 3]
+            yield {"prompt": question, "completion": text, "values": values}
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

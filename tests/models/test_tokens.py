@@ -130,3 +130,11 @@ def test_a_model_of_the_policys_own_needs_no_reader():
     loaded = Loaded(build("llama"), tiny.tokenizer(), torch.device("cpu"), 64)
     assert RewardModel.of(TransformerPolicy(loaded)).reader is None
     assert reader(tiny.tokenizer(), None, 64, "auto") is None
+
+
+def test_a_response_of_no_text_leaves_room_for_its_end():
+    """A prompt as long as the context loses its first token, or does not fit."""
+    empty = Response(prompt=Prompt(text="x" * 64), text="")
+    cut = Reader(Encoder(tiny.tokenizer(), context=64, overflow="keep_end"))(empty)
+    assert len(cut.prompt.tokens) == 63 and cut.tokens == (tiny.tokenizer().eos_token_id,)
+    assert Reader(Encoder(tiny.tokenizer(), context=64, overflow="drop"))(empty) is None

@@ -43,12 +43,13 @@ class Reader:
         return replace(response, prompt=replace(response.prompt, tokens=prompt), tokens=tokens)
 
     def _encode(self, response: Response) -> tuple[Tokens, Tokens] | None:
-        texts = [response.text] if response.text.strip() else []
-        found = self.encoder.encode(response.prompt, *texts)
+        if not response.text.strip():  # nothing but its end
+            prompt = self.encoder.encode_prompt(response.prompt, 1)
+            return None if prompt is None else (prompt.tokens, self.encoder.ends[:1])
+        found = self.encoder.encode(response.prompt, response.text)
         if found is None:
             return None
-        prompt, responses = found
-        (tokens,) = responses or [self.encoder.ends[:1]]  # of no text: nothing but its end
+        prompt, (tokens,) = found
         return prompt.tokens, tokens if response.finished else tokens[:-1] or tokens
 
 

@@ -96,7 +96,7 @@ def gate(request: GateRequest, out: Path, told: Told = lambda done, total: None)
     pairs, responses = seen.weighed(kept), seen.of(kept)
     seed, draws = key(config.seed, "gate"), stream(config.seed, "gate", "batches")
     mixture = begun(pairs, responses, gating, verbosity=request.verbosity, seed=seed)
-    losses = learn(mixture.to(find_device(config.model.device)), pairs, gating, draws, told)
+    learned = learn(mixture.to(find_device(config.model.device)), pairs, gating, draws, told)
     part = partial_folder(out)
     shutil.copytree(folder, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(REPORT))
     mixture.cpu().save(part)
@@ -107,7 +107,10 @@ def gate(request: GateRequest, out: Path, told: Told = lambda done, total: None)
         "kind": "gate",
         "rows": len(kept),
         "rows_too_long": len(fitted) - len(kept),
-        "loss": losses,
+        "loss": learned.losses,
+        "step_kept": learned.kept,
+        "rows_watched": learned.watched,
+        "loss_watched": learned.loss_watched,
         "scale": float(mixture.log_scale.detach().exp()),
         "attributes": [asdict(one) for one in attributes],
         "source": request.source,
@@ -197,7 +200,8 @@ def _attributes_of(
     found = []
     for k, penalty in enumerate(mixture.penalty.double().tolist()):
         rho = [
-            None if wordy is None else correlation(responses[:, k], wordy, x) for x in (0, penalty)
+            None if wordy is None else correlation(responses[:, k], wordy, x)
+            for x in (0.0, penalty)
         ]
         found.append(
             Attribute(

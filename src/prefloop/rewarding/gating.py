@@ -15,21 +15,23 @@ SETTINGS = (
 
 
 class Gating(Section):
-    """The gate and its optimizer; the defaults are the paper's."""
+    """The gate and its optimizer. The paper has hidden=1024 layers=3, on an 8B model's states."""
 
     steps: int = Field(2000, ge=1)
     batch: int = Field(1024, ge=1)
     """pairs an optimizer step"""
     lr: float = Field(1e-3, gt=0)
     """AdamW's learning rate; it falls to zero as a cosine"""
-    hidden: int = Field(1024, ge=1)
+    hidden: int = Field(64, ge=1)
     """units of a hidden layer"""
-    layers: int = Field(3, ge=0)
+    layers: int = Field(2, ge=0)
     """hidden layers"""
     temperature: float = Field(10.0, gt=0)
     """T of the softmax: the larger, the longer the weights stay alike"""
     holdout: float = Field(0.1, ge=0, lt=1)
     """share of the prompts whose pairs measure it instead"""
+    watch: float = Field(0.2, ge=0, lt=1)
+    """share of the others by whose likelihood the best step is kept; 0 keeps the last"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,13 @@
 """How a gate learns from preferences which attributes count for which prompts."""
 
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prefloop.batches import PairScores
@@ -15,6 +18,22 @@ from prefloop.rewarding.gating import Gating
 from prefloop.rewarding.seen import Weighed
 
 Told = Callable[[int, int], None]
+LOOKS = 200
+"""how often watched pairs are looked at, at most"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """How it went."""
+
+    losses: list[float]
+    """each step's"""
+    kept: int
+    """the step it ends at; 0 is all attributes nearly alike"""
+    watched: int
+    """pairs that chose that step"""
+    loss_watched: float | None
+    """their mean loss there"""
 
 
 def begun(
@@ -59,24 +78,29 @@ def learn(
     settings: Gating,
     rng: np.random.Generator,
     told: Told = lambda done, total: None,
-) -> list[float]:
-    """Train the gate in place by Bradley–Terry on the debiased attributes; each step's loss.
+) -> Learned:
+    """Train the gate in place by Bradley–Terry on the debiased attributes.
 
-    (The published second stage finds λ and then trains on what the heads say without it.)
+    (The published second stage finds λ and then trains on what the heads say without it.) It ends
+    as it stood where pairs of prompts that it did not learn from were likeliest.
     """
+    fitted, watched = _watching(pairs, settings.watch, rng)
     optimizer = torch.optim.AdamW(mixture.parameters(), lr=settings.lr, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    best = _Best(mixture, watched)
     losses = []
-    for step in range(settings.steps):
-        chosen = _batch(len(pairs.p), settings.batch, rng)
-        value = loss(mixture, pairs, chosen)
+    for step in range(1, settings.steps + 1):
+        value = loss(mixture, fitted, _batch(len(fitted.p), settings.batch, rng))
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         losses.append(float(value.detach()))
-        told(step + 1, settings.steps)
-    return losses
+        if step % max(1, settings.steps // LOOKS) == 0:
+            best.look(step)
+        told(step, settings.steps)
+    kept, likelihood = best.restored(settings.steps)
+    return Learned(losses=losses, kept=kept, watched=len(watched.p), loss_watched=likelihood)
 
 
 def loss(mixture: Mixture, pairs: Weighed, chosen: Int[np.ndarray, " row"]) -> Float[Tensor, ""]:
@@ -92,3 +116,39 @@ def loss(mixture: Mixture, pairs: Weighed, chosen: Int[np.ndarray, " row"]) -> F
 def _batch(count: int, batch: int, rng: np.random.Generator) -> Int[np.ndarray, " row"]:
     """Pairs drawn without replacement; all of them where there are no more."""
     return np.arange(count) if batch >= count else rng.choice(count, batch, replace=False)
+
+
+def _watching(pairs: Weighed, share: float, rng: np.random.Generator) -> tuple[Weighed, Weighed]:
+    """(to learn from, to watch): so many of the prompts, with all their pairs."""
+    count = len(pairs.prompts)
+    watched: Bool[np.ndarray, " pair"] = np.isin(
+        pairs.which, rng.permutation(count)[: int(share * count)]
+    )
+    return pairs.among(~watched), pairs.among(watched)
+
+
+class _Best:
+    """The gate as it stood at the least loss on watched pairs; without any, as it ends."""
+
+    def __init__(self, mixture: Mixture, watched: Weighed) -> None:
+        self.mixture, self.watched = mixture, watched
+        self.step, self.loss = 0, inf
+        self.state: dict[str, Tensor] = {}
+        self.look(0)
+
+    def look(self, step: int) -> None:
+        """Is it better than it ever was?"""
+        if not len(self.watched.p):
+            return
+        with torch.no_grad():
+            found = float(loss(self.mixture, self.watched, np.arange(len(self.watched.p))))
+        if found < self.loss:
+            self.step, self.loss = step, found
+            self.state = deepcopy(self.mixture.state_dict())
+
+    def restored(self, last: int) -> tuple[int, float | None]:
+        """Put it back as it was: the step, and the loss."""
+        if not self.state:
+            return last, None
+        self.mixture.load_state_dict(self.state)
+        return self.step, self.loss

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from prefloop.measure.clustered import numbered
 from prefloop.oracles._attributes import Attributes
 from prefloop.rewarding.heads import unique
 from prefloop.types import Preference
-
-Row = Float[np.ndarray, " number"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +24,18 @@ class Weighed:
     """the pair's prompt, a row of `prompts`"""
     prompts: Float[np.ndarray, "prompt width"]
 
+    def among(self, kept: Bool[np.ndarray, " pair"]) -> "Weighed":
+        """Some of the pairs."""
+        a, b, p, which = (x[kept] for x in (self.a, self.b, self.p, self.which))
+        return Weighed(a=a, b=b, p=p, which=which, prompts=self.prompts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """By id; responses that do not fit the backbone are left out."""
 
-    responses: dict[str, Row]
-    prompts: dict[str, Row]
+    responses: dict[str, Float[np.ndarray, " attribute"]]
+    prompts: dict[str, Float[np.ndarray, " width"]]
 
     @classmethod
     def by(cls, heads: Attributes, pairs: Sequence[Preference]) -> "Seen":
@@ -41,10 +44,10 @@ class Seen:
         said = heads.attributes(responses)
         fits = ~np.isnan(said).any(1)
         asked = {r.prompt.id: r.prompt for r, fit in zip(responses, fits, strict=True) if fit}
-        about = heads.of_prompts([*asked.values()]) if asked else []
+        about = zip(asked, heads.of_prompts([*asked.values()]), strict=True) if asked else ()
         return cls(
             responses={r.id: x for r, x, fit in zip(responses, said, fits, strict=True) if fit},
-            prompts=dict(zip(asked, about, strict=True)),
+            prompts=dict(about),
         )
 
     def known(self, pairs: Sequence[Preference]) -> list[Preference]:
