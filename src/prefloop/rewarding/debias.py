@@ -21,12 +21,7 @@ def penalties(
     Wang et al. 2024 (arXiv:2406.12845). Verbosity's own is 1, as in the published code: what is
     left of it is nothing, and a gate that gives it weight says that little matters here.
     """
-    count = attributes.shape[1]
-    if not 0 <= verbosity < count:
-        raise ValueError(
-            f"verbosity must be an attribute's index, 0 to {count - 1}, got {verbosity}; count "
-            "from 0 in the order of values"
-        )
+    check_index(verbosity, attributes.shape[1])
     wordy = attributes[:, verbosity]
     if np.ptp(wordy) <= NOTHING * np.abs(wordy).max():
         raise ValueError(
@@ -38,6 +33,15 @@ def penalties(
     left = [correlation(r, wordy, x) for r, x in zip(attributes.T, found, strict=True)]
     _check(left)
     return found
+
+
+def check_index(verbosity: int, count: int) -> None:
+    """ValueError unless it is one of so many attributes."""
+    if not 0 <= verbosity < count:
+        raise ValueError(
+            f"verbosity must be an attribute's index, 0 to {count - 1}, got {verbosity}; count "
+            "from 0 in the order of values"
+        )
 
 
 def penalty(r: Float[np.ndarray, " response"], wordy: Float[np.ndarray, " response"]) -> float:

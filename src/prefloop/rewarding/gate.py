@@ -18,10 +18,10 @@ from prefloop.measure.reward import accuracy
 from prefloop.models.gate import Mixture
 from prefloop.models.load import find_device
 from prefloop.oracles import _attributes
-from prefloop.rewarding.debias import correlation
+from prefloop.rewarding.debias import check_index, correlation
 from prefloop.rewarding.evaluate import Evaluation
 from prefloop.rewarding.gating import GateRequest
-from prefloop.rewarding.mixture import begun, learn
+from prefloop.rewarding.mixture import Learned, begun, learn
 from prefloop.rewarding.parts import of_folder
 from prefloop.rewarding.rows import comparisons, read
 from prefloop.rewarding.seen import Seen, Weighed
@@ -93,30 +93,23 @@ def gate(request: GateRequest, out: Path, told: Told = lambda done, total: None)
     fitted, held = map(comparisons, split(rows, gating.holdout, config.seed))
     seen = Seen.by(heads, [*fitted, *held])
     kept = _fitting(seen, fitted)
-    pairs, responses = seen.weighed(kept), seen.of(kept)
-    seed, draws = key(config.seed, "gate"), stream(config.seed, "gate", "batches")
-    mixture = begun(pairs, responses, gating, verbosity=request.verbosity, seed=seed)
-    learned = learn(mixture.to(find_device(config.model.device)), pairs, gating, draws, told)
+    mixture, learned = _trained(request, seen.weighed(kept), seen.of(kept), told)
     part = partial_folder(out)
     shutil.copytree(folder, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(REPORT))
-    mixture.cpu().save(part)
+    mixture.save(part)
     found = measured("gated", {"path": str(part), **options}, held)
+    pairs = seen.weighed(kept)
     beside = _beside(mixture, pairs, seen.weighed(seen.known(held))) if found else None
-    attributes = _attributes_of(mixture, pairs, responses)
+    attributes = _attributes_of(mixture, pairs, seen.of(kept))
     report = {
         "kind": "gate",
-        "rows": len(kept),
-        "rows_too_long": len(fitted) - len(kept),
-        "loss": learned.losses,
-        "step_kept": learned.kept,
-        "rows_watched": learned.watched,
-        "loss_watched": learned.loss_watched,
-        "scale": float(mixture.log_scale.detach().exp()),
-        "attributes": [asdict(one) for one in attributes],
         "source": request.source,
         "attributes_from": request.attributes,
+        "rows_too_long": len(fitted) - len(kept),
         "prompts": prompts(fitted),
         "prompts_held_out": prompts(held),
+        **_learning(mixture, learned),
+        "attributes": [asdict(one) for one in attributes],
         "seconds": monotonic() - begin,
         "settings": {"seed": config.seed, "gate": gating.model_dump()},
         "versions": versions(),
@@ -125,6 +118,31 @@ def gate(request: GateRequest, out: Path, told: Told = lambda done, total: None)
     }
     settle(part, out, report)
     return Gated(folder=out, report=report, attributes=attributes, held_out=found, beside=beside)
+
+
+def _trained(
+    request: GateRequest,
+    pairs: Weighed,
+    responses: Float[np.ndarray, "response attribute"],
+    told: Told,
+) -> tuple[Mixture, Learned]:
+    """A gate from the seed, trained where the settings say, and brought back."""
+    config, gating = request.config, request.gating
+    seed, draws = key(config.seed, "gate"), stream(config.seed, "gate", "batches")
+    mixture = begun(pairs, responses, gating, verbosity=request.verbosity, seed=seed)
+    learned = learn(mixture.to(find_device(config.model.device)), pairs, gating, draws, told)
+    return mixture.cpu(), learned
+
+
+def _learning(mixture: Mixture, learned: Learned) -> dict[str, Any]:
+    return {
+        "rows": learned.fitted,
+        "rows_watched": learned.watched,
+        "loss": learned.losses,
+        "loss_watched": learned.loss_watched,
+        "step_kept": learned.kept,
+        "scale": float(mixture.log_scale.detach().exp()),
+    }
 
 
 def _source(request: GateRequest) -> tuple[Path, dict[str, Any]]:
@@ -153,12 +171,8 @@ def _check(request: GateRequest, heads: int) -> None:
             f"a gate needs at least 2 attributes to weigh, and {request.attributes} has {heads}; "
             "train it with reward.loss=regression reward.heads=2 or more"
         )
-    verbosity = request.verbosity
-    if verbosity is not None and not 0 <= verbosity < heads:
-        raise ConfigError(
-            f"verbosity must be an attribute's index, 0 to {heads - 1}, got {verbosity}; count "
-            "from 0 in the order of values"
-        )
+    if request.verbosity is not None:
+        check_index(request.verbosity, heads)
 
 
 def _fitting(seen: Seen, pairs: Sequence[Preference]) -> list[Preference]:

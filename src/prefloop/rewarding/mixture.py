@@ -30,6 +30,8 @@ class Learned:
     """each step's"""
     kept: int
     """the step it ends at; 0 is all attributes nearly alike"""
+    fitted: int
+    """pairs learned from"""
     watched: int
     """pairs that chose that step"""
     loss_watched: float | None
@@ -100,7 +102,13 @@ def learn(
             best.look(step)
         told(step, settings.steps)
     kept, likelihood = best.restored(settings.steps)
-    return Learned(losses=losses, kept=kept, watched=len(watched.p), loss_watched=likelihood)
+    return Learned(
+        losses=losses,
+        kept=kept,
+        fitted=len(fitted.p),
+        watched=len(watched.p),
+        loss_watched=likelihood,
+    )
 
 
 def loss(mixture: Mixture, pairs: Weighed, chosen: Int[np.ndarray, " row"]) -> Float[Tensor, ""]:
