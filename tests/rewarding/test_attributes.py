@@ -11,7 +11,8 @@ from test_reward_cli import invoke, written
 
 import small
 from prefloop.oracles.feature_head import FeatureHead
-from prefloop.rewarding.attributes import RIDGES, _attribute, _folds, ridge
+from prefloop.rewarding.attributes import RIDGES, _attribute, ridge
+from prefloop.rewarding.heads import folds
 from worlds import response
 
 
@@ -37,7 +38,7 @@ def test_the_ridge_is_small_where_features_tell_all_and_large_where_they_tell_no
     noise, wanted
 ):
     x, y, true = world(60, noise)
-    weight, told = _attribute(x, y, _folds([f"q{i}" for i in range(60)], 0), 0)
+    weight, told = _attribute(x, y, folds([f"q{i}" for i in range(60)], 0), 0)
     assert told["ridge"] == wanted and told["ratings"] == (~np.isnan(y)).sum()
     if noise == 0:
         np.testing.assert_allclose(weight, true, atol=1e-4)
@@ -46,9 +47,9 @@ def test_the_ridge_is_small_where_features_tell_all_and_large_where_they_tell_no
 
 def test_prompts_are_not_split_and_folds_are_even():
     prompts = [f"q{i // 3}" for i in range(60)]
-    folds = _folds(prompts, 0)
-    assert all(len({*folds[3 * i : 3 * i + 3]}) == 1 for i in range(20))
-    assert [*np.bincount(folds)] == [15] * 4
+    whose = folds(prompts, 0)
+    assert all(len({*whose[3 * i : 3 * i + 3]}) == 1 for i in range(20))
+    assert [*np.bincount(whose)] == [15] * 4
 
 
 def rated() -> list[dict]:

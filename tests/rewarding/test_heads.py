@@ -7,10 +7,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from scipy import optimize
 
+from prefloop.config import ConfigError
 from prefloop.measure.calibration import nll
 from prefloop.oracles._errors import OracleError
 from prefloop.oracles.feature_head import FeatureHead
-from prefloop.rewarding.heads import RIDGES, logistic, train
+from prefloop.rewarding.heads import RIDGES, folds, logistic, train
 from prefloop.types import Preference, Prompt, Query, Response
 from worlds import response
 
@@ -86,6 +87,17 @@ def test_the_ridge_is_the_one_that_is_likeliest_on_prompts_left_out(noise):
     losses = [report["nll_by_ridge"][str(ridge)] for ridge in RIDGES]
     assert losses == sorted(losses, reverse=True) and losses[-1] > np.log(2) - 0.01
     assert report["ridge"] == RIDGES[-1]
+
+
+def test_pairs_of_one_prompt_are_too_few_to_choose_a_ridge_by(tmp_path):
+    """Two prompts always fall in two folds."""
+    assert set(folds(["q0", "q1", "q0"], 7)) == {0, 1}
+    prompt = Prompt(text="q")
+    a, b = (Response(prompt=prompt, text=text, id=text) for text in (" good", " bad"))
+    rows = [Preference(query=Query(prompt=prompt, a=a, b=b, id=f"{i}"), p=1.0) for i in range(3)]
+    with pytest.raises(ConfigError, match=r"3 pairs of one prompt .* give pairs of at least 2"):
+        train(rows, "lsa", tmp_path, 0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_scores_are_centred_on_the_responses_it_learned_from(noise):

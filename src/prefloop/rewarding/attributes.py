@@ -10,12 +10,11 @@ from jaxtyping import Float, Int
 
 from prefloop import plugins
 from prefloop.config import ConfigError
+from prefloop.rewarding.heads import folds
 from prefloop.rewarding.rows import Row
-from prefloop.rng import key
 from prefloop.types import Rating
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 1e2, 1e3, 1e4)
-FOLDS = 4
 
 
 def train(
@@ -32,8 +31,8 @@ def train(
     part = plugins.build("features", features, {})
     x = np.asarray(part.features([row.response for row in ratings]), np.float64)
     y = np.array([row.values for row in ratings])
-    folds = _folds([row.response.prompt.id for row in ratings], seed)
-    found = [_attribute(x, y[:, k], folds, k) for k in range(heads)]
+    whose = folds([row.response.prompt.id for row in ratings], seed)
+    found = [_attribute(x, y[:, k], whose, k) for k in range(heads)]
     weight = np.stack([w for w, _ in found])
     shift = float((x @ weight.T).mean())
     said = {"features": {"name": features, "options": {}}, "shift": shift}
@@ -54,17 +53,17 @@ def ridge(
 def _attribute(
     x: Float[np.ndarray, "row feature"],
     y: Float[np.ndarray, " row"],
-    folds: Int[np.ndarray, " row"],
+    whose: Int[np.ndarray, " row"],
     number: int,
 ) -> tuple[Float[np.ndarray, " feature"], dict[str, Any]]:
     """Its weights, under the ridge with the least squared error on prompts left out."""
     known = ~np.isnan(y)
-    if len(np.unique(folds[known])) < 2:
+    if len(np.unique(whose[known])) < 2:
         raise ConfigError(
             f"attribute {number} has {known.sum()} ratings, too few prompts to choose a ridge by; "
             "rate responses to more prompts, or leave the attribute out"
         )
-    tried = {penalty: _out_of_fold(x[known], y[known], folds[known], penalty) for penalty in RIDGES}
+    tried = {penalty: _out_of_fold(x[known], y[known], whose[known], penalty) for penalty in RIDGES}
     best = min(tried, key=lambda penalty: tried[penalty])
     spread = float(y[known].var())
     told = {
@@ -87,13 +86,6 @@ def _out_of_fold(
         out = folds == fold
         error[out] = y[out] - x[out] @ ridge(x[~out], y[~out], penalty)
     return float((error**2).mean())
-
-
-def _folds(prompts: Sequence[str], seed: int) -> Int[np.ndarray, " row"]:
-    """A fold a row, a prompt's rows together, and as many prompts in each."""
-    order = sorted(set(prompts), key=lambda prompt: key(seed, "fold", prompt))
-    place = {prompt: number % FOLDS for number, prompt in enumerate(order)}
-    return np.array([place[prompt] for prompt in prompts])
 
 
 def _checked(rows: Sequence[Row], heads: int) -> list[Rating]:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from prefloop import plugins
+from prefloop.config import ConfigError
 from prefloop.measure.calibration import nll
 from prefloop.rewarding.rows import comparisons
 from prefloop.rng import key
@@ -34,8 +35,13 @@ def train(
     found = dict(zip([r.id for r in responses], part.features(responses), strict=True))
     gaps = np.array([found[p.query.a.id] - found[p.query.b.id] for p in preferences], np.float64)
     labels = np.array([p.p for p in preferences])
-    folds = np.array([key(seed, "fold", p.query.prompt.id) % FOLDS for p in preferences])
-    tried = {ridge: _out_of_fold(gaps, labels, folds, ridge) for ridge in RIDGES}
+    whose = folds([p.query.prompt.id for p in preferences], seed)
+    if len(np.unique(whose)) < 2:
+        raise ConfigError(
+            f"{len(preferences)} pairs of one prompt do not say how a head does on others; give "
+            "pairs of at least 2 prompts besides those held out"
+        )
+    tried = {ridge: _out_of_fold(gaps, labels, whose, ridge) for ridge in RIDGES}
     ridge = min(tried, key=lambda r: tried[r])
     weight = logistic(gaps, labels, ridge)
     scores = np.array([found[r.id] for r in responses], np.float64) @ weight
@@ -73,6 +79,13 @@ def unique(preferences: Sequence[Preference]) -> list[Response]:
     """The responses that are compared, each once."""
     both = [r for p in comparisons(preferences) for r in (p.query.a, p.query.b)]
     return list({r.id: r for r in both}.values())
+
+
+def folds(prompts: Sequence[str], seed: int) -> Int[np.ndarray, " row"]:
+    """A fold a row, a prompt's rows together, and as many prompts in each."""
+    order = sorted(set(prompts), key=lambda prompt: key(seed, "fold", prompt))
+    place = {prompt: number % FOLDS for number, prompt in enumerate(order)}
+    return np.array([place[prompt] for prompt in prompts])
 
 
 def _out_of_fold(
