@@ -228,7 +228,7 @@ class Credit(Section):
     head; or a zero head on the policy itself (shared), which takes no pass and no trunk of its own
     """
     critic_lr: float | None = Field(None, gt=0)
-    """the critic's learning rate, of a shared one its head's; default: learn.lr"""
+    """the critic's learning rate; default: learn.lr, or of a shared one's head 100 times that"""
 
 
 class Reward(Training):

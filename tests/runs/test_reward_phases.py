@@ -10,7 +10,9 @@ import pytest
 
 import accounts
 import small
+from prefloop.config import parse
 from prefloop.runs import Given, Result, run, summary
+from prefloop.runs.policy import _critic_rate
 from prefloop.store.ledger import Ledger
 
 STEP = "prefloop.learn.step:Stepper"
@@ -121,3 +123,19 @@ def test_more_rounds_of_the_last_phase_are_the_rounds_of_a_longer_run(
     phased("ppo", model, folder, {"rounds": 1}, gold=None)
     phased("ppo", model, folder, {"rounds": 2}, gold=None)
     accounts.same(folder, whole)
+
+
+@pytest.mark.parametrize(
+    ("credit", "rate"),
+    [
+        ({"critic": "reward"}, 2e-5),
+        ({"critic": "shared"}, 2e-3),
+        ({"critic": "shared", "critic_lr": 1e-4}, 1e-4),
+        ({"critic": "zero", "critic_lr": 1e-4}, 1e-4),
+    ],
+)
+def test_a_fresh_head_on_the_policys_states_learns_faster_than_they_do(
+    credit: dict[str, Any], rate: float
+) -> None:
+    config = parse({"learn": {"lr": 2e-5}, "credit": credit})
+    assert _critic_rate(config) == pytest.approx(rate)

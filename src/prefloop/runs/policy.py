@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from prefloop import plugins
 from prefloop.batches import PairLogps
-from prefloop.config import ConfigError, Learn
+from prefloop.config import Config, ConfigError, Learn
 from prefloop.learn.facts import Row
 from prefloop.learn.learner import Learner
 from prefloop.models.critic import ValueHead
@@ -20,6 +20,9 @@ from prefloop.runs.leg import Leg, commit_plan
 from prefloop.runs.session import Session
 from prefloop.runs.wants import needs, with_beta
 from prefloop.types import Preference
+
+SHARED_RATE = 100
+"""how many times as fast as the policy a fresh head on its states learns"""
 
 
 @dataclass(kw_only=True)
@@ -85,7 +88,7 @@ class PolicyLearning:
                 phase.config.learn,
                 with_beta("bonuses", phase.config.learn.bonus, phase.config.learn),
                 critic=self._critic(round),
-                critic_lr=phase.config.credit.critic_lr,
+                critic_lr=_critic_rate(phase.config),
                 temperature=phase.config.sample.temperature,
             )
             learner.beta = phase.config.credit.beta
@@ -134,6 +137,11 @@ class PolicyLearning:
         if _is_pairwise(learner) or ledger.queries(round):
             return ledger.preferences(round)
         return kept(self.session, round)
+
+
+def _critic_rate(config: Config) -> float:
+    times = SHARED_RATE if config.credit.critic == "shared" else 1
+    return config.credit.critic_lr or times * config.learn.lr
 
 
 def _is_pairwise(learner: Learner) -> bool:
