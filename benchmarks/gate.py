@@ -2,8 +2,8 @@
 
 Samples of the embedded model are rated by four attributes of the testbed; a pair's label is drawn
 by sentiment or by length, as the prompt is of one kind or the other. Half of the prompts teach the
-heads, half the gate, of whose prompts a fifth is left out to measure on. Some ten minutes, most of
-them to draw the samples, which are kept in the folder; run it from the repository:
+heads, half the gate, of whose prompts a fifth is left out to measure on. Some five minutes;
+the samples are kept in the folder. Run it from the repository:
 
     .venv/bin/python benchmarks/gate.py --out runs/gate
 """

@@ -24,8 +24,12 @@ from prefloop.models.references import adapters_off, resident
 from prefloop.models.reward import RewardModel
 from prefloop.models.transformer import TransformerPolicy
 
-KINDS = {"separate": "none", "critic on the policy": "none", "shared": "lora"}
-"""where policy, reference, reward model and critic live → `model.adapter`"""
+KINDS = {
+    "separate": ("none", lambda policy, reward: reward.critic()),
+    "critic on the policy": ("none", lambda policy, reward: ValueHead(policy)),
+    "shared": ("lora", lambda policy, reward: reward.critic()),
+}
+"""where policy, reference, reward model and critic live → `model.adapter`, and the critic"""
 
 
 ALLOCATORS: dict[str, dict[str, str]] = {
@@ -49,13 +53,13 @@ def ppo_world(kind: str, samples: Samples, tokens: int = 1024) -> World:
 
     The critic begins as the reward model, or is a head on the policy's own states.
     """
-    model = Model(path=str(samples.folder), device="cpu", adapter=KINDS[kind])
+    adapter, critic = KINDS[kind]
+    model = Model(path=str(samples.folder), device="cpu", adapter=adapter)
     policy = TransformerPolicy(load(model), tokens=tokens)
     reference = adapters_off if kind == "shared" else resident(policy)
     reward = RewardModel.of(policy)
     settings = settings_of(len(samples.responses) // 2, 1).model_copy(update={"tokens": tokens})
-    critic = ValueHead(policy) if kind == "critic on the policy" else reward.critic()
-    learner = Learner(policy, ppo, settings, critic=critic)
+    learner = Learner(policy, ppo, settings, critic=critic(policy, reward))
     credit = Credit(beta=BETA)
     return World(learner=learner, reference=reference, scores=reward.score, credit=credit)
 

@@ -15,11 +15,20 @@ from prefloop.config import ConfigError
 from prefloop.models.load import Loaded, load_weights
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.store.ledger import Ledger
-from prefloop.types import Missing, Response
+from prefloop.types import Missing, Query, Response
 
 ONE = {"rounds": 1, "learn.epochs": 1}
 SURE: dict[str, Any] = {"sample.top_p": 1e-6}
 """sampling that always takes the likeliest token: every candidate says the same"""
+
+
+def first_round(folder: Path) -> tuple[list[Response], list[Query]]:
+    """What a run has drawn and asked."""
+    ledger = Ledger.open(folder / "ledger.sqlite")
+    try:
+        return ledger.responses(1, "train"), ledger.queries(1)
+    finally:
+        ledger.close()
 
 
 def test_candidates_that_all_say_the_same_are_an_error(model: str, tmp_path: Path) -> None:
@@ -37,9 +46,7 @@ def test_a_reference_that_repeats_the_policy_is_no_question_and_no_error(
         "sample.top_p": 0.3,
     }
     small.small_run(model, tmp_path / "run", {**ONE, **settings})
-    ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
-    drawn, asked = ledger.responses(1, "train"), ledger.queries(1)
-    ledger.close()
+    drawn, asked = first_round(tmp_path / "run")
     by_prompt: dict[str, list[Any]] = {}
     for response in drawn:
         by_prompt.setdefault(response.prompt.id, []).append(response)
@@ -70,9 +77,7 @@ def test_prompts_of_most_entropy_get_the_labels_and_keep_their_order(
 ) -> None:
     settings = {"explore.prompts": "entropy", "ask.labels": 3, "learn.batch": 3}
     small.small_run(model, tmp_path / "run", {**ONE, **settings})
-    ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
-    drawn, asked = ledger.responses(1, "train"), ledger.queries(1)
-    ledger.close()
+    drawn, asked = first_round(tmp_path / "run")
     surprise: dict[int, list[float]] = {}
     for r in drawn:
         assert r.logp is not None
@@ -91,9 +96,7 @@ def test_clusters_are_of_all_candidates_repeats_included(model: str, tmp_path: P
         "sample.top_p": 0.5,
     }
     small.small_run(model, tmp_path / "run", {**ONE, **settings})
-    ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
-    drawn, asked = ledger.responses(1, "train"), ledger.queries(1)
-    ledger.close()
+    drawn, asked = first_round(tmp_path / "run")
     said: dict[str, Counter[str]] = {}
     for response in drawn:
         said.setdefault(response.prompt.text, Counter())[response.text] += 1
@@ -118,10 +121,8 @@ def test_a_prompt_with_a_candidate_that_cannot_be_rated_is_not_asked_about(
     model: str, tmp_path: Path
 ) -> None:
     small.small_run(model, tmp_path / "run", ONE, scorer=Picky())
-    ledger = Ledger.open(tmp_path / "run" / "ledger.sqlite")
-    asked = {q.prompt.text for q in ledger.queries(1)}
-    ledger.close()
-    assert {*small.PROMPTS} - asked == {"the film is"}
+    _, asked = first_round(tmp_path / "run")
+    assert {*small.PROMPTS} - {q.prompt.text for q in asked} == {"the film is"}
 
 
 def test_apl_asks_about_the_widest_gap_of_implicit_rewards(model: str, tmp_path: Path) -> None:

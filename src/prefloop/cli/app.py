@@ -1,7 +1,8 @@
 """The application that commands belong to, and what they share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
@@ -54,6 +55,16 @@ class Errors:
         ):
             typer.secho(f"prefloop: {error}", fg="red", err=True)
             raise typer.Exit(2) from error
+
+
+@contextmanager
+def bar(console: Any, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for the length of a `with`, to be told how many are done of how many."""
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
 
 
 def say(console: Any) -> Callable[[str], None]:

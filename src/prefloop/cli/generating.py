@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from prefloop.cli.app import Errors, app, say
+from prefloop.cli.app import Errors, app, bar, say
 
 
 @app.command()
@@ -51,8 +51,6 @@ def generate(
     [dim]prefloop generate testbed --prompts testbed --best-of 16 --scorer proxy --out best.jsonl[/]
     """
     with Errors() as console:
-        from rich.progress import Progress
-
         from prefloop.runs import generating
 
         request = generating.Request(
@@ -68,10 +66,7 @@ def generate(
             device=device,
             limit=limit,
         )
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("prompts", total=None)
-            found = generating.generate(
-                request, out, lambda done, total: bar.update(task, completed=done, total=total)
-            )
+        with bar(console, "prompts") as told:
+            found = generating.generate(request, out, told)
         say(console)(found.said)
         say(console)(f"in {out}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from prefloop.cli.app import Errors, Settings, app, say
+from prefloop.cli.app import Errors, Settings, app, bar, say
 
 reward = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 app.add_typer(reward, name="reward", help="Train a reward model by itself, or measure one.")
@@ -41,8 +41,6 @@ def reward_train(
     [dim]prefloop reward train --from runs/first --backbone minilm --out rewards/minilm[/]
     """
     with Errors() as console:
-        from rich.progress import Progress
-
         from prefloop.config import assignments
         from prefloop.rewarding import sheets
         from prefloop.rewarding.request import Request
@@ -51,9 +49,8 @@ def reward_train(
         request = Request(
             source=source, backbone=backbone, kind=kind, settings=assignments(settings or [])
         )
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("steps", total=None)
-            done = train(request, out, lambda i, n: bar.update(task, completed=i, total=n))
+        with bar(console, "steps") as told:
+            done = train(request, out, told)
         if done.held_out:
             console.print(sheets.main_sheet(done.held_out).console())
         say(console)(f"in {out}")
@@ -93,8 +90,6 @@ def reward_gate(
     --out rewards/gated[/]
     """
     with Errors() as console:
-        from rich.progress import Progress
-
         from prefloop.config import assignments
         from prefloop.rewarding.gate import gate
         from prefloop.rewarding.gate_sheets import gate_sheets
@@ -102,9 +97,8 @@ def reward_gate(
 
         said = assignments(settings or [])
         request = GateRequest(attributes=attributes, source=on, verbosity=verbosity, settings=said)
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("steps", total=None)
-            done = gate(request, out, lambda i, n: bar.update(task, completed=i, total=n))
+        with bar(console, "steps") as told:
+            done = gate(request, out, told)
         for sheet in gate_sheets(done):
             console.print(sheet.console())
         say(console)(f"in {out}")
