@@ -10,7 +10,7 @@ import tiny
 from prefloop.config import Config, parse
 from prefloop.models.load import Loaded
 from prefloop.runs.data import Data
-from prefloop.runs.footprint import Amounts, disk_gb, memory_gb, rows
+from prefloop.runs.footprint import Amounts, disk_gb, memory_gb, rows, seen, steps
 from prefloop.runs.open import phases_of
 from prefloop.types import Prompt
 
@@ -37,6 +37,15 @@ def learned(recipe: str, **settings: Any) -> list[int]:
 def test_views_bring_no_answers_a_retrained_model_learns_from_the_same_ones() -> None:
     """200 labels, a tenth held out; PPO's rounds are of 40 samples."""
     assert learned("rlp_uml") == [180, 40, 180, 40]
+
+
+def test_steps_go_over_every_epochs_rows_and_over_the_views_of_each_step() -> None:
+    """180 answers in batches of 32, twice: twelve steps; PPO's 40 samples in one batch, thrice."""
+    settings = {"reward.batch": 32, "reward.epochs": 2, "reward.views_batch": 7}
+    phases = phases_of(configured("rlp_uml", **settings, **{"learn.batch": 64, "learn.epochs": 3}))
+    parts = [phases[: i + 1] for i in range(4)]
+    assert [steps(part, POOL) for part in parts] == [12, 3, 12, 3]
+    assert [seen(part, POOL) for part in parts] == [360, 120, 360 + 12 * 7, 120]
 
 
 def test_synthetic_preferences_are_learned_from_beside_the_answers() -> None:

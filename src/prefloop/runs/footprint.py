@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prefloop.config import Config, Phase
+from prefloop.config import Config, Phase, Training
 from prefloop.models.load import Loaded
 from prefloop.runs.data import Data
 from prefloop.runs.wants import needs
@@ -46,6 +46,25 @@ def rows(phases: Sequence[Phase], data: Data) -> int:
     return round(answers * (1 - settings.holdout))
 
 
+def steps(phases: Sequence[Phase], data: Data) -> int:
+    """Optimizer steps of a round of the last of these phases."""
+    learn = training(phases[-1])
+    return -(-rows(phases, data) // learn.batch) * learn.epochs
+
+
+def seen(phases: Sequence[Phase], data: Data) -> int:
+    """Rows that its steps go over, and beside them the pairs of samples that views are of."""
+    phase = phases[-1]
+    has_views = phase.learns == "reward" and phase.config.reward.views is not None
+    pairs = steps(phases, data) * phase.config.reward.views_batch if has_views else 0
+    return rows(phases, data) * training(phase).epochs + pairs
+
+
+def training(phase: Phase) -> Training:
+    """The settings of what the phase trains."""
+    return phase.config.reward if phase.learns == "reward" else phase.config.learn
+
+
 def memory_gb(loaded: Loaded, phases: Sequence[Phase]) -> float:
     """Of the phase that takes most: every model's weights, gradients, moments, activations."""
     return max(_held(loaded, phases[: i + 1]) for i in range(len(phases))) / 1e9
@@ -70,8 +89,7 @@ def _held(loaded: Loaded, phases: Sequence[Phase]) -> float:
     text = loaded.model.config.get_text_config()
     width: int = text.hidden_size * text.num_hidden_layers * 16
     kept = 0.2 if config.model.gradient_checkpointing else 1.0
-    settings = config.reward if phase.learns == "reward" else config.learn
-    return held + others + learning + settings.tokens * width * kept * 2 * (1 + critic)
+    return held + others + learning + training(phase).tokens * width * kept * 2 * (1 + critic)
 
 
 def _has_own_critic(phase: Phase) -> bool:

@@ -5,14 +5,14 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
-from prefloop.config import Config, Phase, Training
+from prefloop.config import Config, Phase
 from prefloop.engine.single import settle_threads
 from prefloop.models.load import Loaded, load
 from prefloop.models.transformer import TransformerPolicy
 from prefloop.rng import stream
 from prefloop.runs.data import Data, Given
 from prefloop.runs.data import load as load_data
-from prefloop.runs.footprint import Amounts, disk_gb, memory_gb, rows
+from prefloop.runs.footprint import Amounts, disk_gb, memory_gb, seen, steps, training
 from prefloop.runs.open import phases_of
 from prefloop.runs.require import require
 from prefloop.runs.sample import sampling
@@ -61,11 +61,8 @@ def _counts(data: Data) -> str:
 
 def _phase(phases: Sequence[Phase], data: Data, speed: tuple[float, float]) -> Iterator[str]:
     """Of the last of these phases; what it learns from may have been asked in those before."""
-    phase, amounts, count = phases[-1], Amounts.of(phases[-1], data), rows(phases, data)
-    learn: Training = phase.config.reward if phase.learns == "reward" else phase.config.learn
-    steps = -(-count // learn.batch) * learn.epochs
-    seen = count * learn.epochs + (steps * phase.config.reward.views_batch if _views(phase) else 0)
-    seconds = amounts.drawn * speed[0] + seen * speed[1]
+    phase, amounts, learn = phases[-1], Amounts.of(phases[-1], data), training(phases[-1])
+    seconds = amounts.drawn * speed[0] + seen(phases, data) * speed[1]
     seconds += 2 * phase.config.measure.prompts * speed[0] / phase.config.measure.every
     sources = dict(phase.config.sample.sources)
     yield f"phase     {phase.name}: {phase.rounds} rounds; each round"
@@ -75,13 +72,10 @@ def _phase(phases: Sequence[Phase], data: Data, speed: tuple[float, float]) -> I
         whole = amounts.asked * phase.rounds
         yield f"  choose  {phase.config.explore.rule.name}"
         yield f"  ask     {amounts.asked} labels of {oracle}; {whole} in all"
-    yield f"  learn   {steps} steps of {_lowers(phase)}, {learn.batch} rows each, lr {learn.lr:g}"
+    lowers = f"{steps(phases, data)} steps of {_lowers(phase)}"
+    yield f"  learn   {lowers}, {learn.batch} rows each, lr {learn.lr:g}"
     whole_time = _duration(seconds * phase.rounds)
     yield f"  time    about {_duration(seconds)} a round, {whole_time} in all"
-
-
-def _views(phase: Phase) -> bool:
-    return phase.learns == "reward" and phase.config.reward.views is not None
 
 
 def _lowers(phase: Phase) -> str:
